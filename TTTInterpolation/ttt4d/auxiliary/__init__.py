@@ -1,0 +1,19 @@
+"""The auxiliary tasks g: what the network trains itself on at deployment. One file a task, one entry here.
+
+This file imports no torch, so that settings, command line and Slicer know the names before the engine is loaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TASKS = {
+    "rotation": "rotation.Rotation",
+    "reconstruction": "reconstruction.Reconstruction",
+}
+
+
+def task_class(name: str) -> type:
+    """The class of an auxiliary task, loaded when asked for."""
+    module, cls = TASKS[name].split(".")
+    return getattr(import_module(f"{__name__}.{module}"), cls)

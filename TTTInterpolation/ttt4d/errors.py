@@ -1,0 +1,39 @@
+"""What can go wrong, in two kinds: what a user can mend, and a cancel. Everything else is a bug."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A problem the user can mend: one sentence that says what is wrong and what to do.
+
+    The command line prints the sentence and exits with status 2; the worker sends it as an `error` line of
+    kind `user`. The message never holds a patient identifier.
+    """
+
+
+class InputError(UserError):
+    """A phase or sequence that cannot be read, or is not an image that can be interpolated."""
+
+
+class GeometryError(UserError):
+    """Phases whose grids cannot be brought together."""
+
+
+class SettingsError(UserError):
+    """A setting outside its range, or a name nobody knows."""
+
+
+class WeightsError(UserError):
+    """A weights file that is missing, damaged, or of another kind."""
+
+
+class DeviceError(UserError):
+    """A device that is not there, or cannot run the network."""
+
+
+class OutputError(UserError):
+    """An output that cannot be written, or would overwrite an input."""
+
+
+class Cancelled(Exception):
+    """The run was cancelled; nothing was written."""

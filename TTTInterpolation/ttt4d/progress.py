@@ -1,0 +1,43 @@
+"""Progress is data: bars, JSON lines and Qt widgets are views of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict
+
+from .errors import Cancelled
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One moment of a run.
+
+    stage: `reading`, `adaptation`, `interpolation` or `writing`.
+    fraction: of the whole run, 0 to 1, never falling.
+    message: one short line for a person, without any patient identifier.
+    metrics: numbers of this moment, such as `{"iteration": 12, "loss": 0.031}`.
+    """
+
+    stage: str
+    fraction: float
+    message: str = ""
+    metrics: Dict[str, float] = field(default_factory=dict)
+
+
+ProgressCallback = Callable[[Progress], None]
+CancelCheck = Callable[[], bool]
+
+
+def ignore(progress: Progress) -> None:
+    """The progress callback of those who do not ask for any."""
+
+
+def never() -> bool:
+    """The cancel check of those who never cancel."""
+    return False
+
+
+def stop_if(cancelled: CancelCheck) -> None:
+    """Raise `Cancelled` if a cancel was asked for. Called at every iteration of every loop that takes time."""
+    if cancelled():
+        raise Cancelled("The run was cancelled; nothing was written.")
