@@ -1,0 +1,1 @@
+"""How good the frames are: data sets, metrics, protocols, peers and distribution shifts. Importing this loads no torch."""
