@@ -1,0 +1,1 @@
+"""The network: f (features), h (motion and refinement), and the whole."""

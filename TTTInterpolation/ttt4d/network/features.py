@@ -1,0 +1,70 @@
+"""f: the feature extractor that the main task and the auxiliary tasks share, the stem of the sideways Y."""
+
+from __future__ import annotations
+
+from typing import List, Sequence, Tuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Strides = Sequence[Tuple[int, int, int]]
+
+
+class FeatureExtractor(nn.Module):
+    """A 3D convolutional pyramid (paper, "3D AlexNet"): two 3 x 3 x 3 convolutions a level, all levels returned.
+
+    With channels (4, 8, 16) it is the published one (13,556 parameters). The stride of a level is given with the image,
+    not built in, so that thick slices are not halved before they are as fine as the rest: the same weights serve
+    10 mm cardiac slices and isotropic CT.
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        before = (1, *self.channels)
+        self.down = nn.ModuleList(nn.Conv3d(a, b, 3, padding=1) for a, b in zip(before, self.channels))
+        self.same = nn.ModuleList(nn.Conv3d(c, c, 3, padding=1) for c in self.channels)
+
+    def forward(self, image: Tensor, strides: Strides) -> List[Tensor]:
+        """image (batch, 1, k, j, i) in [0, 1] -> one map a level, finest first; strides: one (k, j, i) a level."""
+        levels, x = [], image
+        for down, same, stride in zip(self.down, self.same, strides):
+            x = F.leaky_relu(F.conv3d(x, down.weight, down.bias, stride, padding=1), 0.1)
+            x = F.leaky_relu(same(x), 0.1)
+            levels.append(x)
+        return levels
+
+
+def pyramid_strides(size: Sequence[int], spacing: Sequence[float], levels: int) -> List[Tuple[int, int, int]]:
+    """The stride of each level for a grid of `size` voxels and `spacing` (any unit), both (k, j, i).
+
+    An axis is halved while its voxels are at most twice as long as the finest ones and it keeps at least 6 of them, as
+    anisotropic medical networks do.
+
+    >>> pyramid_strides((7, 97, 97), (10.0, 1.5, 1.5), 4)
+    [(1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2)]
+    >>> pyramid_strides((129, 129, 129), (1.0, 1.0, 1.0), 3)
+    [(1, 1, 1), (2, 2, 2), (2, 2, 2)]
+    """
+    size, spacing, strides = list(size), [float(s) for s in spacing], [(1, 1, 1)]
+    for _ in range(levels - 1):
+        finest = min(s for s, n in zip(spacing, size) if n > 1) if max(size) > 1 else 1.0
+        stride = tuple(2 if n >= 12 and s <= 2 * finest else 1 for n, s in zip(size, spacing))
+        size = [(n + s - 1) // s for n, s in zip(size, stride)]
+        spacing = [a * s for a, s in zip(spacing, stride)]
+        strides.append(stride)
+    return strides
+
+
+def padded_size(size: Sequence[int], strides: Strides) -> Tuple[int, int, int]:
+    """The smallest grid at least as large on which every level's voxels are voxels of the level below, corners included.
+
+    An axis halved n times needs m * 2**n + 1 voxels. Then a field of a coarse level is exact on a fine one: no half-voxel shift.
+    """
+    out = []
+    for axis, n in enumerate(size):
+        step = 1
+        for stride in strides:
+            step *= stride[axis]
+        out.append(n if step == 1 else -(-(n - 1) // step) * step + 1)
+    return tuple(out)

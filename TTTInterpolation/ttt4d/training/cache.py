@@ -1,0 +1,46 @@
+"""A packed cache of a training set: one file that loads in a second and fits in memory.
+
+Every frame is scaled to [0, 1] by its own minimum and maximum (the paper's protocol) and kept in 8 bits: the rounding
+error lies at -59 dB, far under the noise of the images.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable, List, Sequence, Tuple
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One patient's cycle: frames (T, k, j, i) in 8 bits, and which of them are end-diastole and end-systole."""
+
+    frames: Tensor
+    ed: int
+    es: int
+
+
+def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
+    """Write a cache of cases (name, frames (T, k, j, i) of any real type, ED index, ES index), both counted from 0."""
+    tensors, index = {}, {}
+    for name, frames, ed, es in cases:
+        frames = np.asarray(frames, dtype=np.float32)
+        low = frames.min(axis=(1, 2, 3), keepdims=True)
+        high = frames.max(axis=(1, 2, 3), keepdims=True)
+        tensors[name] = torch.from_numpy(np.rint((frames - low) / (high - low) * 255).astype(np.uint8))
+        index[name] = [int(ed), int(es)]
+    save_file(tensors, str(path), metadata={"index": json.dumps(index)})
+
+
+def load(path: Path, names: Sequence[str] = ()) -> List[Beat]:
+    """The beats of a cache, all or those named, sorted by name."""
+    with safe_open(str(path), framework="pt") as file:
+        index = json.loads(file.metadata()["index"])
+        return [Beat(file.get_tensor(name), *index[name]) for name in sorted(names or index)]

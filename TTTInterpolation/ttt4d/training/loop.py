@@ -1,0 +1,163 @@
+"""Pre-training: f, h and the auxiliary heads g together, resumable, on a CPU, a GPU, or several under `torchrun`."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import torch
+import torch.distributed as distributed
+from torch import Generator, Tensor, nn
+
+from .. import sampling
+from ..auxiliary.task import Batch
+from ..network.features import pyramid_strides
+from ..weights import Model, new_model
+from .samples import Sample
+
+Draw = Callable[[Generator], Sample]
+# What the slices of the training data are to each other where the header does not say: 10 mm apart, 1.5 mm pixels.
+SLICE_SPACING = (10.0, 1.5, 1.5)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """steps: of Adam, its learning rate falling on a cosine from `learning_rate`; average: memory of the averaged weights.
+
+    auxiliary: weight of the auxiliary losses, small: f serves the main task first.
+    """
+
+    steps: int = 6000
+    learning_rate: float = 1e-3
+    average: float = 0.998
+    auxiliary: float = 0.02
+    seed: int = 0
+
+
+def log_error(image: Tensor, truth: Tensor) -> Tensor:
+    """Mean over the batch of ln(MSE): what PSNR measures, so that no frame counts more for being harder."""
+    return torch.log((image - truth).square().mean(dim=(1, 2, 3, 4)) + 1e-5).mean()
+
+
+def main_loss(model: Model, sample: Sample, generator: Generator) -> Tensor:
+    """Supervised by the acquired frame: the blend alone must be good too, so that the motion carries what is motion."""
+    strides = pyramid_strides(sample.phase0.shape[2:], SLICE_SPACING, len(model.network.settings.features))
+    estimate = model.network(sample.phase0, sample.phase1, sample.time, strides)
+    blend = estimate.blend(sample.phase0, sample.phase1)
+    return (log_error(blend + estimate.residual, sample.truth) + 0.5 * log_error(blend, sample.truth)
+            + 0.01 * (sampling.roughness(estimate.to0) + sampling.roughness(estimate.to1)))
+
+
+def auxiliary_loss(model: Model, name: str, sample: Sample, generator: Generator) -> Tensor:
+    strides = pyramid_strides(sample.phase0.shape[2:], SLICE_SPACING, len(model.network.settings.features))
+    batch = Batch(torch.cat([sample.phase0[:1], sample.phase1[:1]]), strides)
+    return model.tasks[name].loss(model.network, batch, generator)
+
+
+class Trainer:
+    """One training run; everything it needs to go on lies in its checkpoint."""
+
+    def __init__(self, draw: Draw, settings: TrainingSettings, device: torch.device, checkpoint: Path,
+                 model: Model = None) -> None:
+        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if self.world > 1 and not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        torch.manual_seed(settings.seed)
+        self.draw, self.settings, self.device, self.checkpoint = draw, settings, device, checkpoint
+        self.model = model or new_model()
+        self.modules = nn.ModuleDict({"network": self.model.network, **self.model.tasks}).to(device)
+        self.modules.requires_grad_(True).train()
+        self.averaged = copy.deepcopy(self.modules)
+        self.optimizer = torch.optim.Adam(self.modules.parameters(), lr=settings.learning_rate)
+        self.generator = Generator().manual_seed(settings.seed + 1000 * self.rank)
+        self.step, self.seconds, self.history = 0, 0.0, []
+        if checkpoint.is_file():
+            self._resume()
+
+    def run(self, report: Callable[[int, Dict[str, float]], None] = lambda step, losses: None, save_every: float = 120.0) -> Model:
+        """Train to the last step; checkpoint every `save_every` seconds. Returns the averaged weights as a model."""
+        saved = began = time.monotonic()
+        tasks: List[str] = list(self.model.tasks)
+        before = self.seconds
+        while self.step < self.settings.steps:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._learning_rate()
+            sample = Sample(*(x.to(self.device) for x in vars(self.draw(self.generator)).values()))
+            name = tasks[self.step % len(tasks)]
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
+                loss = main_loss(self.model, sample, self.generator)
+                extra = auxiliary_loss(self.model, name, sample, self.generator)
+            self.optimizer.zero_grad(set_to_none=True)
+            (loss + self.settings.auxiliary * extra).backward()
+            self._share_gradients()
+            nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
+            self.optimizer.step()
+            self._average()
+            self.step += 1
+            self.seconds = before + time.monotonic() - began
+            report(self.step, {"loss": loss.item(), name: extra.item(), "seconds": self.seconds})
+            if time.monotonic() - saved > save_every or self.step == self.settings.steps:
+                self.save()
+                saved = time.monotonic()
+        self.model.network.load_state_dict(self.averaged["network"].state_dict())
+        for name, task in self.model.tasks.items():
+            task.load_state_dict(self.averaged[name].state_dict())
+        return self.model
+
+    def _learning_rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / 200)
+        return warm * self.settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps)))
+
+    def _average(self) -> None:
+        memory = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for kept, new in zip(self.averaged.parameters(), self.modules.parameters()):
+                kept.lerp_(new, 1 - memory)
+
+    def _share_gradients(self) -> None:
+        if self.world > 1:
+            for parameter in self.modules.parameters():
+                if parameter.grad is None:  # the head of the task that had no turn
+                    parameter.grad = torch.zeros_like(parameter)
+                distributed.all_reduce(parameter.grad)
+                parameter.grad /= self.world
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        if self.rank:
+            return
+        state: Dict[str, Any] = {
+            "step": self.step, "seconds": self.seconds, "modules": self.modules.state_dict(),
+            "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state()}
+        temporary = self.checkpoint.with_suffix(".part")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.modules.load_state_dict(state["modules"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        if not self.rank:
+            self.generator.set_state(state["generator"].cpu())
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether 16-bit convolutions are faster than 32-bit ones there: on recent GPUs, and on CPUs with the instructions."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and "avx512_bf16" in _cpu_flags()
+
+
+def _cpu_flags() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux: slower, never wrong
+        return ""

@@ -1,0 +1,97 @@
+"""Base weights w0: one safetensors file that holds f, h, every auxiliary head g, and what made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from .auxiliary import TASKS, task_class
+from .errors import WeightsError
+from .network.interpolator import InterpolationNetwork, NetworkSettings
+
+FORMAT = "ttt4d-weights-1"
+FOLDER = Path(__file__).parent / "weights"
+# There is no 4D CT to train on yet: the lung takes the weights that know every contrast.
+ALIASES = {"lung": "general"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """The sideways Y: the network (f and h), the auxiliary heads (g) by task, and the file's own description."""
+
+    network: InterpolationNetwork
+    tasks: Dict[str, nn.Module]
+    card: Dict[str, Any]
+
+
+def new_model(settings: NetworkSettings = NetworkSettings()) -> Model:
+    """A model with fresh weights, drawn from torch's global generator."""
+    return Model(InterpolationNetwork(settings), {name: task_class(name)(settings) for name in TASKS}, {})
+
+
+def names() -> Tuple[str, ...]:
+    """The packaged weights, and the names that stand for them."""
+    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+    return tuple(packaged + [alias for alias, name in ALIASES.items() if name in packaged])
+
+
+def locate(weights: str) -> Path:
+    """The file of a packaged name or of a path; `WeightsError` if there is none."""
+    path = FOLDER / f"{ALIASES.get(weights, weights)}.safetensors"
+    if weights in names():
+        return path
+    if Path(weights).is_file():
+        return Path(weights)
+    raise WeightsError(f"There are no weights '{Path(weights).name}': "
+                       f"choose one of {', '.join(names())}, or give the path of a weights file.")
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save(path: Path, model: Model, card: Dict[str, Any]) -> None:
+    """Write a model; card: what the model card says of it (name, data, licence, date, command, seed, figures)."""
+    tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    for name, task in model.tasks.items():
+        tensors.update({f"{name}.{k}": v.detach().cpu().contiguous() for k, v in task.state_dict().items()})
+    save_file(tensors, str(path), metadata={"format": FORMAT, "network": json.dumps(model.network.settings.to_json()),
+                                            "card": json.dumps(card)})
+
+
+def load(weights: str) -> Model:
+    """The model of a packaged name or a file, on the CPU.
+
+    Raises WeightsError for a file that is missing, damaged, or not weights of this program.
+    """
+    path = locate(weights)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"The weights file '{path.name}' is damaged or not a safetensors file: get it again.") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"'{path.name}' holds weights of another program: give a file made by `ttt4d train`.")
+    model = new_model(NetworkSettings.from_json(json.loads(metadata["network"])))
+    try:
+        for prefix, module in (("network", model.network), *model.tasks.items()):
+            module.load_state_dict({k[len(prefix) + 1:]: v for k, v in tensors.items() if k.startswith(prefix + ".")})
+    except RuntimeError as error:
+        raise WeightsError(f"The weights file '{path.name}' does not fit this version of the network: "
+                           "train it again or get a newer file.") from error
+    model = Model(model.network, model.tasks, json.loads(metadata["card"]))
+    for module in (model.network, *model.tasks.values()):
+        module.requires_grad_(False).eval()
+        if not all(torch.isfinite(p).all() for p in module.parameters()):
+            raise WeightsError(f"The weights file '{path.name}' holds numbers that are not finite: get it again.")
+    return model
