@@ -8,19 +8,23 @@ a sequence. Geometry is carried through as it is, oblique and left-handed direct
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
+import json
 import math
 import os
 import re
+import shutil
 import struct
+import uuid
 import zlib
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import BinaryIO, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import GeometryError, InputError
+from .errors import GeometryError, InputError, OutputError
 from .volume import Geometry, Volume
 
 READABLE = {
@@ -37,6 +41,12 @@ _FORMATS = "NRRD (.nrrd, .nhdr), NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), 
 # expert labels 0.92, the images themselves 0.7 to 0.78 when cut down to 4 grey levels and 0.3 to 0.5 with 32.
 _LABEL_VALUES = 256
 _LABEL_EQUAL_NEIGHBOURS = 0.8
+
+
+_NRRD_TYPES = {"int8": "int8", "uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32",
+               "uint32": "uint32", "int64": "int64", "uint64": "uint64", "float32": "float", "float64": "double"}
+_NIFTI_TYPES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512,
+                "uint32": 768, "int64": 1024, "uint64": 1280}
 
 
 @dataclass(frozen=True)
@@ -187,16 +197,10 @@ def _unreadable(path: str) -> InputError:
 
 @contextlib.contextmanager
 def _reading(path: str) -> Iterator[None]:
-    """Turn the errors of the libraries into one sentence, and keep their own words off standard error."""
+    """Turn the errors of the libraries into one sentence."""
     try:
-        saved = os.dup(2)
-    except OSError:  # a program without a standard error
-        saved = None
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        if saved is not None:
-            os.dup2(sink, 2)
-        yield
+        with _quiet():
+            yield
     except MemoryError:
         raise InputError(f"{_name(path)} does not fit in memory: crop or resample it first.") from None
     except RuntimeError as error:
@@ -206,11 +210,24 @@ def _reading(path: str) -> Iterator[None]:
         raise _unreadable(path) from error
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise _unreadable(path) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what ITK and its libraries print off standard error: it would stand beside our one sentence."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # a program without a standard error
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
     finally:
+        os.dup2(saved, 2)
+        os.close(saved)
         os.close(sink)
-        if saved is not None:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 def _open(path: str) -> sitk.ImageFileReader:
@@ -447,3 +464,338 @@ def _is_label_map(array: np.ndarray) -> bool:
         pairs += np.count_nonzero(either)
         equal += np.count_nonzero(either & (array[tuple(a)] == array[tuple(b)]))
     return len(values) == 2 or equal > _LABEL_EQUAL_NEIGHBOURS * pairs
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def open_writer(path, geometry: Geometry, dtype, index: Sequence[float], acquired: Sequence[bool],
+                provenance: Dict[str, str]) -> "FrameWriter":
+    """The writer of a result, by the output's name: `.seq.nrrd`, `.nii.gz` or `.nii`, or a folder of .nrrd files.
+
+    index: percent of the phase, one a frame, rising; acquired: whether each frame is a given phase (else synthetic);
+    provenance: words kept in every header, such as {"ttt4d.seed": "0"}. Raises `OutputError` for any other name.
+
+    >>> with open_writer("beat.seq.nrrd", geometry, np.int16, [0, 50, 100], [True, False, True], {}) as writer:
+    ...     for number, frame in enumerate(frames):
+    ...         writer.write(number, frame)
+    """
+    path = os.fspath(path)
+    return _writer_class(path)(path, geometry, dtype, index, acquired, provenance)
+
+
+def check_output(path, inputs: Sequence, bytes_needed: int = 0) -> None:
+    """Raise `OutputError` for an output that cannot be written, before any work is done for it.
+
+    inputs: the files and folders of the phases, none of which may be overwritten.
+    bytes_needed: an estimate of the output's size, refused where the disk has less free.
+    """
+    path = os.fspath(path)
+    kind = _writer_class(path)
+    given = [os.fspath(entry) for entry in inputs]
+    for folder in [entry for entry in given if os.path.isdir(entry)]:
+        given += [os.path.join(folder, name) for name in os.listdir(folder)]
+    if any(_same(path, entry) for entry in given):
+        raise OutputError(f"The output {_name(path)} is one of the inputs: choose another name.")
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        raise OutputError(f"The folder {_name(parent)} for the output does not exist: create it, or choose another.")
+    if os.path.isdir(path):
+        if kind is not _Folder:
+            raise OutputError(f"{_name(path)} is a folder, not a file: choose another name.")
+        if os.listdir(path):
+            raise OutputError(f"The folder {_name(path)} is not empty: choose a new or an empty one.")
+    elif os.path.exists(path) and kind is _Folder:
+        raise OutputError(f"{_name(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new folder.")
+    with _writing(path):
+        file, temporary = _temporary_file(path)
+        try:
+            with file:
+                file.write(bytes(4096))
+        finally:
+            os.remove(temporary)
+        free = shutil.disk_usage(parent).free
+    if free < bytes_needed:
+        raise OutputError(f"The output may take {bytes_needed / 2**20:.0f} MiB, but the disk has {free / 2**20:.0f} MiB "
+                          "free: make room, or choose another folder.")
+
+
+def write_displacement(path, geometry: Geometry, displacement: np.ndarray) -> None:
+    """Write a displacement (k, j, i, 3), in voxels along (k, j, i), as an .nrrd vector image of float32 LPS mm.
+
+    Raises `OutputError`.
+    """
+    path = os.fspath(path)
+    vectors = (np.asarray(displacement, dtype=float) @ geometry.matrix.T).astype(np.float32)
+    image = sitk.GetImageFromArray(vectors, isVector=True)
+    image.CopyInformation(to_sitk(Volume(np.zeros(geometry.size, np.uint8), geometry)))
+    with _writing(path):
+        file, temporary = _temporary_file(path)
+        file.close()
+        try:
+            with _quiet():
+                sitk.WriteImage(image, temporary, True, imageIO="NrrdImageIO")
+            os.replace(temporary, path)
+        except BaseException:
+            os.remove(temporary)
+            raise
+
+
+def _writer_class(path: str) -> type:
+    name = os.path.basename(path).lower()
+    if name.endswith(".seq.nrrd"):
+        return _SequenceNrrd
+    if name.endswith((".nii", ".nii.gz")):
+        return _SequenceNifti
+    if os.path.isdir(path) or not os.path.splitext(name)[1]:
+        return _Folder
+    raise OutputError(f"The output {_name(path)} has a name that tells no kind: end it in .seq.nrrd, .nii.gz or .nii, or "
+                      "give a folder (a name without a dot).")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two paths are one place, links and spellings aside."""
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise OutputError(f"There is no room to write {_name(path)}: make room, or choose another folder.") from error
+        raise OutputError(f"{_name(path)} cannot be written ({error.strerror}): choose another folder.") from error
+    except RuntimeError as error:  # SimpleITK
+        raise OutputError(f"{_name(path)} cannot be written: make room, or choose another folder.") from error
+
+
+def _temporary_file(path: str) -> Tuple[BinaryIO, str]:
+    """A new file beside `path`, with a name that says nothing of it."""
+    temporary = os.path.join(os.path.dirname(os.path.abspath(path)), f".ttt4d-{uuid.uuid4().hex}.part")
+    return open(temporary, "xb"), temporary
+
+
+def _gzip(file: BinaryIO) -> gzip.GzipFile:
+    """A fast compressing stream; no name and no time in it, so that equal frames give equal files."""
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0)
+
+
+def _write_voxels(stream: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:
+    for plane in array:  # a plane at a time, so that no second copy of the frame is made
+        stream.write(np.ascontiguousarray(plane, dtype=dtype.newbyteorder("<")))
+
+
+def _nrrd_header(geometry: Geometry, dtype: np.dtype, keys: Dict[str, str], frames: Optional[int] = None) -> bytes:
+    """The header of a gzipped NRRD file: of one volume, or of so many frames along the last axis."""
+    def vector(values) -> str:
+        return "(" + ",".join(repr(float(value)) for value in values) + ")"
+
+    listed = frames is not None
+    lines = [
+        "NRRD0004",
+        f"type: {_NRRD_TYPES[dtype.name]}",
+        f"dimension: {4 if listed else 3}",
+        "space: left-posterior-superior",
+        "sizes: " + " ".join(str(size) for size in [*geometry.size[::-1], *([frames] if listed else [])]),
+        "space directions: " + " ".join(vector(step) for step in geometry.matrix.T[::-1]) + (" none" if listed else ""),
+        "kinds: domain domain domain" + (" list" if listed else ""),
+        *(['labels: "" "" "" "phase"', 'units: "" "" "" "%"'] if listed else []),
+        "endian: little",
+        "encoding: gzip",
+        f"space origin: {vector(geometry.origin)}",
+    ]
+    for key, value in keys.items():
+        escaped = str(value).replace("\\", "\\\\").replace("\n", "\\n")
+        lines.append(f"{key}:={escaped}")
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+class FrameWriter(contextlib.AbstractContextManager):
+    """Writes the frames of a result one at a time; see `open_writer`.
+
+    Use it in a `with` statement: leaving it puts the output in place, and leaving it through any error (a cancel or
+    Ctrl-C too) leaves nothing behind. Frames are given in order; no more than one is held. `OutputError` says that the
+    disk is full or refuses.
+    """
+
+    def __init__(self, path: str, geometry: Geometry, dtype, index: Sequence[float], acquired: Sequence[bool],
+                 provenance: Dict[str, str]) -> None:
+        if len(index) != len(acquired):
+            raise ValueError(f"{len(index)} index values for {len(acquired)} marks")
+        self.path, self.geometry, self.dtype = path, geometry, np.dtype(dtype)
+        if self.dtype.name not in _NRRD_TYPES:
+            raise OutputError(f"Voxels of type {self.dtype} cannot be written: convert the phases to a whole or decimal type.")
+        self.index, self.acquired, self.provenance = tuple(index), tuple(acquired), dict(provenance)
+        self.written = 0
+
+    def write(self, number: int, array: np.ndarray) -> Optional[str]:
+        """Write frame `number` (k, j, i), the next one. Returns the path of its file where each frame has its own."""
+        if number != self.written or number >= len(self.index):
+            raise ValueError(f"frame {number} was given, but the next is {self.written} of {len(self.index)}")
+        if array.shape != tuple(self.geometry.size) or array.dtype != self.dtype:
+            raise ValueError(f"a frame of {array.shape} {array.dtype}, but the output has {self.geometry.size} {self.dtype}")
+        with _writing(self.path):
+            path = self._write(number, array)
+        self.written += 1
+        return path
+
+    def __enter__(self) -> "FrameWriter":
+        with _writing(self.path):
+            self._start()
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        finished = False
+        try:
+            if kind is None:
+                if self.written != len(self.index):
+                    raise ValueError(f"{self.written} frames were written of {len(self.index)}")
+                with _writing(self.path):
+                    self._finish()
+                finished = True
+        finally:
+            if not finished:
+                self._discard()
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _write(self, number: int, array: np.ndarray) -> Optional[str]:
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        raise NotImplementedError
+
+    def _discard(self) -> None:
+        raise NotImplementedError
+
+    def _keys(self, number: int) -> Dict[str, str]:
+        """What a frame's own header says of it."""
+        return {"ttt4d.frame": "acquired" if self.acquired[number] else "synthetic"}
+
+
+class _OneFile(FrameWriter):
+    """All frames in one file, one after the other: a temporary file beside the output, renamed at the end."""
+
+    def _start(self) -> None:
+        self._file, self._temporary = _temporary_file(self.path)
+        try:
+            self._stream = self._begin(self._file)
+        except BaseException:
+            self._stream = self._file
+            self._discard()
+            raise
+
+    def _begin(self, file) -> BinaryIO:
+        """Write the header; returns the stream that takes the voxels."""
+        raise NotImplementedError
+
+    @property
+    def _voxel_type(self) -> np.dtype:
+        """The scalar type in the file."""
+        return self.dtype
+
+    def _write(self, number: int, array: np.ndarray) -> None:
+        _write_voxels(self._stream, array, self._voxel_type)
+
+    def _finish(self) -> None:
+        self._stream.close()
+        self._file.close()
+        os.replace(self._temporary, self.path)
+
+    def _discard(self) -> None:
+        for stream in (self._stream, self._file):
+            with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
+                stream.close()
+        with contextlib.suppress(OSError):
+            os.remove(self._temporary)
+
+
+class _SequenceNrrd(_OneFile):
+    """A .seq.nrrd file that 3D Slicer opens as a sequence.
+
+    The phases lie along the last axis, as Slicer 5.10 and later write it; older ones read it too, but call the index
+    "frame". Slicer has no 64-bit integers, so those are written as float64, which holds them exactly up to 2^53.
+    """
+
+    @property
+    def _voxel_type(self) -> np.dtype:
+        return np.dtype(np.float64) if self.dtype.name in ("int64", "uint64") else self.dtype
+
+    def _begin(self, file) -> BinaryIO:
+        index = " ".join(f"{value:.10g}" for value in self.index)
+        keys = {"DataNodeClassName": "vtkMRMLScalarVolumeNode"}
+        for axis in (0, 3):  # Slicer before 5.10 looks for the index under axis 0, wherever it lies
+            keys.update({f"axis {axis} index type": "numeric", f"axis {axis} index values": index})
+        for number in range(len(self.index)):
+            keys.update({f"axis 3 item {number:04d} {key}": value for key, value in self._keys(number).items()})
+        keys.update(self.provenance)
+        file.write(_nrrd_header(self.geometry, self._voxel_type, keys, len(self.index)))
+        return _gzip(file)
+
+
+class _SequenceNifti(_OneFile):
+    """A 4D NIfTI-1 file, gzipped by its name. Index, marks and provenance lie in a comment extension, as JSON."""
+
+    def _begin(self, file) -> BinaryIO:
+        stream = _gzip(file) if self.path.lower().endswith(".gz") else file
+        stream.write(self._header())
+        return stream
+
+    def _header(self) -> bytes:
+        frames = [dict(index=index, **self._keys(number)) for number, index in enumerate(self.index)]
+        comment = json.dumps({"index": "phase (%)", "frames": frames, "provenance": self.provenance}).encode()
+        comment += bytes(-(len(comment) + 8) % 16)
+        header = bytearray(352)
+        size, spacing = self.geometry.size[::-1], self.geometry.spacing[::-1]
+        struct.pack_into("<i", header, 0, 348)
+        struct.pack_into("<8h", header, 40, 4, *size, len(self.index), 1, 1, 1)
+        struct.pack_into("<hh", header, 70, _NIFTI_TYPES[self.dtype.name], 8 * self.dtype.itemsize)
+        struct.pack_into("<8f", header, 76, 1, *spacing, 1, 1, 1, 1)
+        struct.pack_into("<3f", header, 108, len(header) + 8 + len(comment), 1, 0)  # where voxels start; slope, intercept
+        struct.pack_into("<B", header, 123, 2)  # millimetres; percent has no code
+        struct.pack_into("<80s", header, 148, b"ttt4d, not for clinical use")
+        struct.pack_into("<hh", header, 252, 0, 1)  # sform alone: a quaternion could not hold every grid
+        lps_to_ras = np.diag([-1.0, -1.0, 1.0])
+        affine = lps_to_ras @ np.column_stack([self.geometry.matrix[:, ::-1], self.geometry.origin])
+        struct.pack_into("<12f", header, 280, *affine.ravel())
+        struct.pack_into("<4s", header, 344, b"n+1\0")
+        struct.pack_into("<B", header, 348, 1)  # an extension follows
+        return bytes(header) + struct.pack("<ii", 8 + len(comment), 6) + comment
+
+
+class _Folder(FrameWriter):
+    """A folder of NRRD files frame_000.nrrd, ...; each is complete, under its own name, as soon as `write` returns."""
+
+    def _start(self) -> None:
+        self._made = not os.path.isdir(self.path)
+        self._frames: List[str] = []
+        if self._made:
+            os.mkdir(self.path)
+
+    def _write(self, number: int, array: np.ndarray) -> str:
+        keys = {"ttt4d.index": f"{self.index[number]:.10g}", **self._keys(number), **self.provenance}
+        path = os.path.join(self.path, f"frame_{number:03d}.nrrd")
+        file, temporary = _temporary_file(path)
+        self._frames.append(temporary)
+        with file:
+            file.write(_nrrd_header(self.geometry, self.dtype, keys))
+            with _gzip(file) as stream:
+                _write_voxels(stream, array, self.dtype)
+        os.replace(temporary, path)
+        self._frames[-1] = path
+        return path
+
+    def _finish(self) -> None:
+        pass
+
+    def _discard(self) -> None:
+        for path in self._frames:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+        if self._made:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path)
