@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import struct
+import tempfile
 import uuid
 import zlib
 from dataclasses import dataclass
@@ -37,8 +38,8 @@ READABLE = {
 }
 _FORMATS = "NRRD (.nrrd, .nhdr), NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), or the folder of one DICOM series"
 
-# A label map: few whole numbers, and most in-plane neighbours outside the background exactly equal. Measured on cine MR:
-# expert labels 0.92, the images themselves 0.7 to 0.78 when cut down to 4 grey levels and 0.3 to 0.5 with 32.
+# A label map: few whole numbers, and most in-plane neighbours outside the background exactly equal. Measured on cine
+# MR: expert labels 0.92, the images themselves 0.7 to 0.78 when cut down to 4 grey levels and 0.3 to 0.5 with 32.
 _LABEL_VALUES = 256
 _LABEL_EQUAL_NEIGHBOURS = 0.8
 
@@ -81,8 +82,8 @@ def read_volume(path) -> Volume:
 def read_sequence(path) -> PhaseSequence:
     """The phases in a 4D file (.seq.nrrd, 4D NIfTI, NRRD or MetaImage) or in a folder of phases.
 
-    In a folder each image file, or each subfolder with one DICOM series, is a phase, in the natural order of their names
-    (phase2 before phase10); other files are left alone. The phases of a folder keep their own grids.
+    In a folder each image file, or each subfolder with one DICOM series, is a phase, in the natural order of their
+    names (phase2 before phase10); other files are left alone. The phases of a folder keep their own grids.
     Raises `InputError` or `GeometryError`.
     """
     path = _existing(path)
@@ -250,8 +251,8 @@ def _open(path: str) -> sitk.ImageFileReader:
     metadata = _metadata(reader)
     components = reader.GetNumberOfComponents()
     if reader.GetDimension() > 4 or (components > 1 and (reader.GetDimension() == 4 or _list_axis(metadata) is None)):
-        raise InputError(f"{_name(path)} has {components} values a voxel (a colour or vector image): give an image with "
-                         "one grey value a voxel.")
+        raise InputError(f"{_name(path)} has {components} values a voxel (a colour or vector image): give an image "
+                         "with one grey value a voxel.")
     if metadata.get("intent_code") == "1002" or "LabelMap" in metadata.get("DataNodeClassName", ""):
         raise _label_map(_name(path))
     return reader
@@ -261,9 +262,7 @@ def _read_file(path: str) -> Tuple[List[Volume], Dict[str, str]]:
     """The phases of an image file and its header's words."""
     reader = _open(path)
     with _reading(path):
-        if _suffix(path).startswith(".nii"):
-            _check_whole_nifti(path)
-        image = reader.Execute()
+        image = _read_nifti(reader, path) if _suffix(path).startswith(".nii") else reader.Execute()
     metadata = _metadata(reader)
     array = sitk.GetArrayViewFromImage(image)
     if array.dtype.kind not in "iuf":
@@ -319,7 +318,7 @@ def _phase_entries(folder: str) -> List[str]:
 
 
 def _nifti_layout(path: str) -> Tuple[List[float], int]:
-    """The spacing in a NIfTI header, where SimpleITK would replace zero or NaN by one; and the bytes of a whole file."""
+    """The spacing in a NIfTI header, where SimpleITK would replace zero or NaN by one; the bytes of a whole file."""
     with _nifti_file(path) as file:
         head = file.read(540)
     for order, size in ((order, size) for order in "<>" for size in (348, 540)):
@@ -335,14 +334,22 @@ def _nifti_layout(path: str) -> Tuple[List[float], int]:
     return list(spacing[1:min(dims[0], 3) + 1]), int(start) + math.prod(dims[1:dims[0] + 1]) * bits // 8
 
 
-def _check_whole_nifti(path: str) -> None:
-    """Raise EOFError where a NIfTI file is cut short: SimpleITK fills what is missing with anything."""
+def _read_nifti(reader: sitk.ImageFileReader, path: str) -> sitk.Image:
+    """The image of a NIfTI file; EOFError where it is cut short, which SimpleITK fills with anything.
+
+    Where x.nii lies beside x.nii.gz, the NIfTI library takes the header of the one and the voxels of the other.
+    """
     missing = _nifti_layout(path)[1]
     with _nifti_file(path) as file:
         for block in iter(lambda: file.read(1 << 20), b""):  # to the end, where a compressed file has its checksum
             missing -= len(block)
     if missing > 0:
         raise EOFError("cut short")
+    if not (path.lower().endswith(".gz") and os.path.exists(path[:-3])):
+        return reader.Execute()
+    with tempfile.TemporaryDirectory() as folder:
+        reader.SetFileName(shutil.copy(path, os.path.join(folder, "phase.nii.gz")))
+        return reader.Execute()
 
 
 def _nifti_file(path: str):
@@ -380,8 +387,8 @@ def _read_dicom(folder: str) -> Volume:
     if not series:
         raise InputError(f"The folder {_name(folder)} holds no DICOM series: give {_FORMATS}.")
     if len(series) > 1:
-        raise InputError(f"The folder {_name(folder)} holds {len(series)} DICOM series: put the one to be used in a folder "
-                         "of its own.")
+        raise InputError(f"The folder {_name(folder)} holds {len(series)} DICOM series: put the one to be used in a "
+                         "folder of its own.")
     with _reading(folder):
         files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder, series[0])
         if len(files) > 1:
@@ -390,7 +397,8 @@ def _read_dicom(folder: str) -> Volume:
         reader.SetFileNames(files)
         image = reader.Execute() if len(files) > 1 else _read_single_slice(files[0])
     if image.GetNumberOfComponentsPerPixel() > 1:
-        raise InputError(f"The DICOM series in {_name(folder)} is in colour: give an image with one grey value a voxel.")
+        raise InputError(f"The DICOM series in {_name(folder)} is in colour: give an image with one grey value a "
+                         "voxel.")
     if image.GetDimension() != 3:
         raise InputError(f"The DICOM series in {_name(folder)} is not a volume: give a volume.")
     return Volume(sitk.GetArrayFromImage(image), _geometry(image))
@@ -422,8 +430,8 @@ def _check_slices(files: Sequence[str], folder: str) -> None:
         raise InputError(f"The DICOM series in {_name(folder)} holds several images at one place (a series over time): "
                          "put each phase in a folder of its own, or save it from 3D Slicer as a .seq.nrrd file.")
     if np.ptp(directions, axis=0).max() > 1e-3 or np.ptp(steps) > 0.05 * np.abs(np.median(steps)):
-        raise InputError(f"The slices of the DICOM series in {_name(folder)} are not evenly spaced (a slice is missing, or "
-                         "it is not one stack): complete the series.")
+        raise InputError(f"The slices of the DICOM series in {_name(folder)} are not evenly spaced (a slice is "
+                         "missing, or it is not one stack): complete the series.")
 
 
 # -- what an image is --------------------------------------------------------------------------------------------------
@@ -506,7 +514,8 @@ def check_output(path, inputs: Sequence, bytes_needed: int = 0) -> None:
         if os.listdir(path):
             raise OutputError(f"The folder {_name(path)} is not empty: choose a new or an empty one.")
     elif os.path.exists(path) and kind is _Folder:
-        raise OutputError(f"{_name(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new folder.")
+        raise OutputError(f"{_name(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new "
+                          "folder.")
     with _writing(path):
         file, temporary = _temporary_file(path)
         try:
@@ -516,8 +525,8 @@ def check_output(path, inputs: Sequence, bytes_needed: int = 0) -> None:
             os.remove(temporary)
         free = shutil.disk_usage(parent).free
     if free < bytes_needed:
-        raise OutputError(f"The output may take {bytes_needed / 2**20:.0f} MiB, but the disk has {free / 2**20:.0f} MiB "
-                          "free: make room, or choose another folder.")
+        raise OutputError(f"The output may take {bytes_needed / 2**20:.0f} MiB, but the disk has only "
+                          f"{free / 2**20:.0f} MiB free: make room, or choose another folder.")
 
 
 def write_displacement(path, geometry: Geometry, displacement: np.ndarray) -> None:
@@ -549,8 +558,8 @@ def _writer_class(path: str) -> type:
         return _SequenceNifti
     if os.path.isdir(path) or not os.path.splitext(name)[1]:
         return _Folder
-    raise OutputError(f"The output {_name(path)} has a name that tells no kind: end it in .seq.nrrd, .nii.gz or .nii, or "
-                      "give a folder (a name without a dot).")
+    raise OutputError(f"The output {_name(path)} has a name that tells no kind: end it in .seq.nrrd, .nii.gz or .nii, "
+                      "or give a folder (a name without a dot).")
 
 
 def _same(one: str, other: str) -> bool:
@@ -566,7 +575,7 @@ def _writing(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise OutputError(f"There is no room to write {_name(path)}: make room, or choose another folder.") from error
+            raise OutputError(f"The disk is full: make room for {_name(path)}, or choose another folder.") from error
         raise OutputError(f"{_name(path)} cannot be written ({error.strerror}): choose another folder.") from error
     except RuntimeError as error:  # SimpleITK
         raise OutputError(f"{_name(path)} cannot be written: make room, or choose another folder.") from error
@@ -627,7 +636,7 @@ class FrameWriter(contextlib.AbstractContextManager):
             raise ValueError(f"{len(index)} index values for {len(acquired)} marks")
         self.path, self.geometry, self.dtype = path, geometry, np.dtype(dtype)
         if self.dtype.name not in _NRRD_TYPES:
-            raise OutputError(f"Voxels of type {self.dtype} cannot be written: convert the phases to a whole or decimal type.")
+            raise OutputError(f"Voxels of type {self.dtype} cannot be written: convert the phases to int16 or float32.")
         self.index, self.acquired, self.provenance = tuple(index), tuple(acquired), dict(provenance)
         self.written = 0
 
@@ -636,7 +645,7 @@ class FrameWriter(contextlib.AbstractContextManager):
         if number != self.written or number >= len(self.index):
             raise ValueError(f"frame {number} was given, but the next is {self.written} of {len(self.index)}")
         if array.shape != tuple(self.geometry.size) or array.dtype != self.dtype:
-            raise ValueError(f"a frame of {array.shape} {array.dtype}, but the output has {self.geometry.size} {self.dtype}")
+            raise ValueError(f"a frame of {array.shape} {array.dtype}, but {self.geometry.size} {self.dtype} is due")
         with _writing(self.path):
             path = self._write(number, array)
         self.written += 1
@@ -755,7 +764,7 @@ class _SequenceNifti(_OneFile):
         struct.pack_into("<8h", header, 40, 4, *size, len(self.index), 1, 1, 1)
         struct.pack_into("<hh", header, 70, _NIFTI_TYPES[self.dtype.name], 8 * self.dtype.itemsize)
         struct.pack_into("<8f", header, 76, 1, *spacing, 1, 1, 1, 1)
-        struct.pack_into("<3f", header, 108, len(header) + 8 + len(comment), 1, 0)  # where voxels start; slope, intercept
+        struct.pack_into("<3f", header, 108, len(header) + 8 + len(comment), 1, 0)  # voxels' start; slope, intercept
         struct.pack_into("<B", header, 123, 2)  # millimetres; percent has no code
         struct.pack_into("<80s", header, 148, b"ttt4d, not for clinical use")
         struct.pack_into("<hh", header, 252, 0, 1)  # sform alone: a quaternion could not hold every grid
