@@ -493,30 +493,34 @@ def open_writer(path, geometry: Geometry, dtype, index: Sequence[float], acquire
 
 
 def check_output(path, inputs: Sequence, bytes_needed: int = 0) -> None:
-    """Raise `OutputError` for an output that cannot be written, before any work is done for it.
+    """Raise `OutputError` for an output that cannot be written, before any work is done for it; see `check_place`."""
+    check_place(path, inputs, _writer_class(os.fspath(path)) is _Folder, bytes_needed)
+
+
+def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> None:
+    """Raise `OutputError` unless a file, or a new or empty folder, can be written at `path`.
 
     inputs: the files and folders of the phases, none of which may be overwritten.
     bytes_needed: an estimate of the output's size, refused where the disk has less free.
     """
     path = os.fspath(path)
-    kind = _writer_class(path)
     given = [os.fspath(entry) for entry in inputs]
-    for folder in [entry for entry in given if os.path.isdir(entry)]:
-        given += [os.path.join(folder, name) for name in os.listdir(folder)]
+    for parent in [entry for entry in given if os.path.isdir(entry)]:
+        given += [os.path.join(parent, name) for name in os.listdir(parent)]
     if any(_same(path, entry) for entry in given):
         raise OutputError(f"The output {_name(path)} is one of the inputs: choose another name.")
     parent = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(parent):
         raise OutputError(f"The folder {_name(parent)} for the output does not exist: create it, or choose another.")
     if os.path.isdir(path):
-        if kind is not _Folder:
+        if not folder:
             raise OutputError(f"{_name(path)} is a folder, not a file: choose another name.")
         if os.listdir(path):
             raise OutputError(f"The folder {_name(path)} is not empty: choose a new or an empty one.")
-    elif os.path.exists(path) and kind is _Folder:
+    elif folder and os.path.exists(path):
         raise OutputError(f"{_name(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new "
                           "folder.")
-    with _writing(path):
+    with writing(path):
         file, temporary = _temporary_file(path)
         try:
             with file:
@@ -538,7 +542,7 @@ def write_displacement(path, geometry: Geometry, displacement: np.ndarray) -> No
     vectors = (np.asarray(displacement, dtype=float) @ geometry.matrix.T).astype(np.float32)
     image = sitk.GetImageFromArray(vectors, isVector=True)
     image.CopyInformation(to_sitk(Volume(np.zeros(geometry.size, np.uint8), geometry)))
-    with _writing(path):
+    with writing(path):
         file, temporary = _temporary_file(path)
         file.close()
         try:
@@ -570,7 +574,8 @@ def _same(one: str, other: str) -> bool:
 
 
 @contextlib.contextmanager
-def _writing(path: str) -> Iterator[None]:
+def writing(path: str) -> Iterator[None]:
+    """Turn what goes wrong while `path` is written into an `OutputError`."""
     try:
         yield
     except OSError as error:
@@ -646,13 +651,13 @@ class FrameWriter(contextlib.AbstractContextManager):
             raise ValueError(f"frame {number} was given, but the next is {self.written} of {len(self.index)}")
         if array.shape != tuple(self.geometry.size) or array.dtype != self.dtype:
             raise ValueError(f"a frame of {array.shape} {array.dtype}, but {self.geometry.size} {self.dtype} is due")
-        with _writing(self.path):
+        with writing(self.path):
             path = self._write(number, array)
         self.written += 1
         return path
 
     def __enter__(self) -> "FrameWriter":
-        with _writing(self.path):
+        with writing(self.path):
             self._start()
         return self
 
@@ -662,7 +667,7 @@ class FrameWriter(contextlib.AbstractContextManager):
             if kind is None:
                 if self.written != len(self.index):
                     raise ValueError(f"{self.written} frames were written of {len(self.index)}")
-                with _writing(self.path):
+                with writing(self.path):
                     self._finish()
                 finished = True
         finally:
