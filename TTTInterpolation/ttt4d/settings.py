@@ -14,6 +14,12 @@ SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
 DEFAULT_AUXILIARY = "reconstruction"
 
+# What a run takes, measured (peak of the process or of the GPU): the program itself, each voxel of the native pair, and
+# each voxel of the canvas while the network trains.
+BASE_MIB = 700
+NATIVE_BYTES = 40
+CANVAS_BYTES = 2600
+
 
 @dataclass(frozen=True)
 class AdaptationSettings:
@@ -99,6 +105,16 @@ class InterpolationSettings:
         values["adaptation"] = AdaptationSettings(**_known(AdaptationSettings, values.get("adaptation", {})))
         values["times"] = tuple(values.get("times", ()))
         return cls(**values)
+
+
+def estimated_memory_mib(native_voxels: int, canvas_voxels: int) -> float:
+    """Peak memory of a run in MiB, for volumes of `native_voxels` and a canvas of `canvas_voxels` voxels; an estimate."""
+    return BASE_MIB + (native_voxels * NATIVE_BYTES + canvas_voxels * CANVAS_BYTES) / 2**20
+
+
+def canvas_voxels_within(mib: float, native_voxels: int) -> int:
+    """The largest canvas whose run is estimated to stay within `mib`; at least a cube of 16."""
+    return max(16**3, int(((mib - BASE_MIB) * 2**20 - native_voxels * NATIVE_BYTES) / CANVAS_BYTES))
 
 
 def _known(cls: type, values: Any) -> Dict[str, Any]:

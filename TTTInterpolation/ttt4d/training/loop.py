@@ -44,7 +44,7 @@ def log_error(image: Tensor, truth: Tensor) -> Tensor:
     return torch.log((image - truth).square().mean(dim=(1, 2, 3, 4)) + 1e-5).mean()
 
 
-def main_loss(model: Model, sample: Sample, generator: Generator) -> Tensor:
+def main_loss(model: Model, sample: Sample) -> Tensor:
     """Supervised by the acquired frame: the blend alone must be good too, so that the motion carries what is motion."""
     strides = pyramid_strides(sample.phase0.shape[2:], SLICE_SPACING, len(model.network.settings.features))
     estimate = model.network(sample.phase0, sample.phase1, sample.time, strides)
@@ -54,9 +54,8 @@ def main_loss(model: Model, sample: Sample, generator: Generator) -> Tensor:
 
 
 def auxiliary_loss(model: Model, name: str, sample: Sample, generator: Generator) -> Tensor:
-    strides = pyramid_strides(sample.phase0.shape[2:], SLICE_SPACING, len(model.network.settings.features))
-    batch = Batch(torch.cat([sample.phase0[:1], sample.phase1[:1]]), strides)
-    return model.tasks[name].loss(model.network, batch, generator)
+    strides = pyramid_strides(sample.upright.shape[2:], SLICE_SPACING, len(model.network.settings.features))
+    return model.tasks[name].loss(model.network, Batch(sample.upright, strides), generator)
 
 
 class Trainer:
@@ -90,7 +89,7 @@ class Trainer:
             sample = Sample(*(x.to(self.device) for x in vars(self.draw(self.generator)).values()))
             name = tasks[self.step % len(tasks)]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
-                loss = main_loss(self.model, sample, self.generator)
+                loss = main_loss(self.model, sample)
                 extra = auxiliary_loss(self.model, name, sample, self.generator)
             self.optimizer.zero_grad(set_to_none=True)
             (loss + self.settings.auxiliary * extra).backward()

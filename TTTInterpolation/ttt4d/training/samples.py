@@ -15,12 +15,17 @@ from .cache import Beat
 
 @dataclass(frozen=True)
 class Sample:
-    """A batch for training: phases and truth (batch, 1, k, j, i) in [0, 1]; time (batch,) of the truth between the phases."""
+    """A batch for training: phases and truth (batch, 1, k, j, i) in [0, 1]; time (batch,) of the truth between the phases.
+
+    upright: two phases (2, 1, k, j, i) as acquired, neither turned nor mirrored: which way up an image is can only be
+    learned from images that have a way up.
+    """
 
     phase0: Tensor
     phase1: Tensor
     truth: Tensor
     time: Tensor
+    upright: Tensor
 
 
 def uniform(low: float, high: float, generator: Generator) -> float:
@@ -63,18 +68,15 @@ class BeatSampler:
             times.append(((middle - first) % count) / ((last - first) % count or count))
             triples.append(self._cropped(beat.frames[[first, middle, last]], depth, generator))
         stack = torch.stack(triples)
-        return Sample(stack[:, 0:1], stack[:, 2:3], stack[:, 1:2], torch.tensor(times, dtype=torch.float32))
+        upright = self._crop(beat.frames[[first, last]], depth, generator)[:, None]
+        return Sample(stack[:, 0:1], stack[:, 2:3], stack[:, 1:2], torch.tensor(times, dtype=torch.float32), upright)
 
     def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """(3, k, j, i) of 8 bits -> an augmented (3, depth, crop, crop) in [0, 1]."""
-        slab = integer(0, frames.shape[1] - depth, generator)
-        frames = frames[:, slab:slab + depth]
         if uniform(0, 1, generator) < 0.5:
-            crop = self._turned(frames.float() / 255, generator)
+            crop = self._turned(frames, depth, generator)
         else:
-            j = integer(0, max(frames.shape[2] - self.crop, 0), generator)
-            i = integer(0, max(frames.shape[3] - self.crop, 0), generator)
-            crop = frames[:, :, j:j + self.crop, i:i + self.crop].float() / 255
+            crop = self._crop(frames, depth, generator)
         for axis in (1, 2, 3):
             if uniform(0, 1, generator) < 0.5:
                 crop = crop.flip(axis)
@@ -84,8 +86,15 @@ class BeatSampler:
             crop = crop ** math.exp(uniform(-0.3, 0.3, generator))
         return crop
 
-    def _turned(self, frames: Tensor, generator: Generator) -> Tensor:
+    def _crop(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """(n, k, j, i) of 8 bits -> (n, depth, crop, crop) in [0, 1], from anywhere inside."""
+        k, j, i = (integer(0, max(n - c, 0), generator) for n, c in zip(frames.shape[1:], (depth, self.crop, self.crop)))
+        return frames[:, k:k + depth, j:j + self.crop, i:i + self.crop].float() / 255
+
+    def _turned(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """A crop seen from any angle in the plane of the slices, and up to a fifth larger or smaller."""
+        slab = integer(0, frames.shape[1] - depth, generator)
+        frames = frames[:, slab:slab + depth].float() / 255
         size = frames.shape[1:]
         angle, scale = uniform(-math.pi, math.pi, generator), math.exp(uniform(-0.18, 0.18, generator))
         grid = sampling.identity((size[0], self.crop, self.crop), frames)

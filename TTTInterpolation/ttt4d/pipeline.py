@@ -1,0 +1,266 @@
+"""The way of the data, top to bottom.
+
+    phases  ->  common grid, one scale  ->  canvas (network grid, [0, 1])
+      ->  adaptation: scheme x auxiliary task over the batches, only f and g learn
+      ->  estimate for each time on the canvas: motion, confidence, residual
+      ->  native resolution: fields brought back, original voxels warped once, blended, refined
+      ->  original intensities, type and geometry  ->  frames, one at a time
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time as clock
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from . import device as devices
+from . import weights as base_weights
+from .auxiliary.task import Batch
+from .canvas import Canvas, IntensityScale
+from .errors import GeometryError, InputError
+from .network.interpolator import Estimate
+from .progress import CancelCheck, Progress, ProgressCallback, ignore, never, stop_if
+from .schemes import LOOPS, Adaptation
+from .settings import NO_ADAPTATION, InterpolationSettings
+from .volume import Volume
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One volume of the result.
+
+    array: (k, j, i) on the first phase's grid, in its scalar type and units; index: percent of the whole;
+    pair, time: which pair of phases and when in it, 0 to 1; acquired: whether it is a given phase, unchanged.
+    displacement: (k, j, i, 3) voxels (components k, j, i), from this frame's grid to the first phase of its pair; None
+    unless asked for.
+    """
+
+    array: np.ndarray
+    index: float
+    pair: int
+    time: float
+    acquired: bool
+    displacement: Optional[np.ndarray] = None
+
+
+@dataclass(frozen=True)
+class InterpolationResult:
+    """frames: an iterator, each made when asked for; report: what was done, complete when the frames are exhausted."""
+
+    frames: Iterator[Frame]
+    count: int
+    report: Dict[str, Any]
+
+
+class Interpolator:
+    """Base weights on a device: give it the phases of one patient, get the frames between them.
+
+    >>> import numpy as np
+    >>> from ttt4d.volume import Geometry, Volume
+    >>> grid = Geometry((4, 24, 24), (8.0, 1.5, 1.5))
+    >>> pair = [Volume(np.random.default_rng(n).integers(0, 400, grid.size).astype(np.int16), grid) for n in (0, 1)]
+    >>> settings = InterpolationSettings.from_json({"frames": 1, "adaptation": {"auxiliary": "none"}})
+    >>> [frame.acquired for frame in Interpolator(device="cpu").run(pair, settings).frames]
+    [True, False, True]
+    """
+
+    def __init__(self, weights: str = "cardiac", device: str = "auto") -> None:
+        """Raises WeightsError or DeviceError when either cannot be used."""
+        self.messages: List[str] = []
+        self.device = devices.choose(device, self.messages)
+        self.path = base_weights.locate(weights)
+        self.model = base_weights.load(weights)
+
+    def run(self, phases: Sequence[Volume], settings: InterpolationSettings, progress: ProgressCallback = ignore,
+            cancelled: CancelCheck = never, displacements: bool = False) -> InterpolationResult:
+        """Frames between each two neighbouring phases, the phases themselves among them, in order of time.
+
+        phases: two or more on one grid; their last is followed by their first if the settings say cyclic.
+        Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), Cancelled when asked to stop.
+        """
+        for phase in phases[1:]:
+            differences = phases[0].geometry.differences(phase.geometry)
+            if differences:
+                raise GeometryError(f"The phases lie on different grids ({differences}): resample them onto one.")
+        if len(phases) < 2:
+            raise InputError("Interpolation needs at least two phases: give another.")
+        run = _Run(self, list(phases), settings, progress, cancelled, displacements)
+        return InterpolationResult(run.frames(), run.count, run.report)
+
+
+class _Run:
+    """One run: what its steps share. A run that does not fit its device starts again on a smaller canvas, then on the CPU."""
+
+    def __init__(self, interpolator: Interpolator, phases: List[Volume], settings: InterpolationSettings,
+                 progress: ProgressCallback, cancelled: CancelCheck, displacements: bool) -> None:
+        self.model, self.device = interpolator.model, interpolator.device
+        self.phases, self.settings, self.progress, self.cancelled = phases, settings, progress, cancelled
+        self.displacements = displacements
+        self.times = settings.frame_times
+        self.pairs = list(zip(phases, phases[1:] + (phases[:1] if settings.cyclic else [])))
+        self.count = len(self.pairs) * (len(self.times) + 1) + (0 if settings.cyclic else 1)
+        self.dtype = IntensityScale.of(phases).dtype
+        self.voxels = devices.canvas_voxels(self.device, phases[0].array.size)
+        self.seconds = {"adaptation": 0.0, "interpolation": 0.0}
+        self.made = 0
+        self.report: Dict[str, Any] = {
+            "settings": settings.to_json(),
+            "weights": {"name": settings.weights, "sha256": base_weights.checksum(interpolator.path),
+                        "date": self.model.card.get("date")},
+            "device": str(self.device), "messages": list(interpolator.messages), "seconds": self.seconds,
+            "adaptation": [], "frames": [], "not_for_clinical_use": True}
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order of time."""
+        pair = 0
+        while pair < len(self.pairs):
+            try:
+                for pair in self._adapted_pairs(pair):
+                    yield from self._pair_frames(pair)
+                pair += 1
+            except (RuntimeError, MemoryError) as error:
+                # Only what was not yet handed out is made again: `self.made` counts the frames the user has.
+                if not devices.is_out_of_memory(error) or not self._smaller():
+                    raise
+        if not self.settings.cyclic:
+            yield self._frame(self.phases[-1].array, len(self.pairs) - 1, 1.0, True, None)
+
+    # -- adaptation ------------------------------------------------------------------------------------------------
+
+    def _adapted_pairs(self, first: int) -> Iterator[int]:
+        """Pair numbers from `first`; when one is yielded the network holds the weights adapted for it."""
+        chosen = self.settings.adaptation
+        network = copy.deepcopy(self.model.network).to(self.device)
+        self.network = network
+        self.canvas = Canvas.fit(self.phases[0].geometry, len(network.settings.features), self.voxels, self.settings.canvas)
+        self.report.update(canvas=list(self.canvas.padded), device=str(self.device))
+        if chosen.auxiliary == NO_ADAPTATION:
+            yield from range(first, len(self.pairs))
+            return
+        task = copy.deepcopy(self.model.tasks[chosen.auxiliary]).to(self.device)
+        iterations = chosen.iterations or task.iterations
+        total = iterations * len(self.pairs)
+        done = 0
+
+        def on_step(number: int, iteration: int, loss: float) -> None:
+            nonlocal done
+            done += 1
+            self._tell("adaptation", f"Adapting to the patient, {iteration} of {iterations}",
+                       {"batch": number, "iteration": iteration, "iterations": iterations, "loss": loss},
+                       adapted=done / total)
+            stop_if(self.cancelled)
+
+        adaptation = Adaptation(network, task, iterations, chosen.learning_rate or task.learning_rate,
+                                self.settings.seed, on_step)
+        batches = [self._batch(pair) for pair in range(len(self.pairs))]
+        loop = LOOPS[chosen.scheme](adaptation, batches)
+        for pair in range(len(self.pairs)):
+            began = clock.monotonic()
+            next(loop)
+            self.seconds["adaptation"] += clock.monotonic() - began
+            self.report["adaptation"] = [{"batch": n, "losses": adaptation.losses[n]} for n in sorted(adaptation.losses)]
+            if pair >= first:
+                yield pair
+
+    def _batch(self, pair: int) -> Batch:
+        return Batch(torch.cat([self._on_canvas(phase) for phase in self.pairs[pair]]), self.canvas.strides)
+
+    def _on_canvas(self, phase: Volume) -> torch.Tensor:
+        return self.canvas.scaled_phase(IntensityScale.of([phase]).to_unit(phase.array)).to(self.device)
+
+    # -- interpolation ---------------------------------------------------------------------------------------------
+
+    def _pair_frames(self, pair: int) -> Iterator[Frame]:
+        phase0, phase1 = self.pairs[pair]
+        already = self.made - pair * (len(self.times) + 1)
+        if already <= 0:
+            yield self._frame(phase0.array, pair, 0.0, True, None)
+            already = 1
+        scale = IntensityScale.of([phase0, phase1])
+        native0, native1 = (scale.to_unit(phase.array).to(self.device) for phase in (phase0, phase1))
+        residual_scale = self._residual_scale(scale, phase0, phase1)
+        batch = self._batch(pair)
+        with torch.no_grad():
+            features = self.network.features(batch.phases, self.canvas.strides)
+        times = self.times[already - 1:]
+        for two in (times[n:n + 2] for n in range(0, len(times), 2)):
+            began = clock.monotonic()
+            # Two times at once, the last alone twice: a batch of one falls to a slow 3D convolution on the CPU.
+            estimate = self._estimate(batch, features, (two * 2)[:2])
+            self.seconds["interpolation"] += clock.monotonic() - began
+            for n, time in enumerate(two):
+                stop_if(self.cancelled)
+                began = clock.monotonic()
+                one = Estimate(*(x[n:n + 1] for x in vars(estimate).values()))
+                one = dataclasses.replace(one, residual=one.residual * residual_scale(time))
+                array, displacement = self._at_native_resolution(one, native0, native1, scale)
+                self.seconds["interpolation"] += clock.monotonic() - began
+                yield self._frame(array, pair, time, False, displacement)
+
+    @torch.no_grad()
+    def _estimate(self, batch: Batch, features: List[torch.Tensor], times: Tuple[float, ...]) -> Estimate:
+        def for_each(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.expand(len(times), -1, -1, -1, -1)
+
+        return self.network.estimate(
+            for_each(batch.phases[:1]), for_each(batch.phases[1:]), [for_each(f[:1]) for f in features],
+            [for_each(f[1:]) for f in features], torch.tensor(times, device=self.device))
+
+    @torch.no_grad()
+    def _at_native_resolution(self, estimate: Estimate, native0: torch.Tensor, native1: torch.Tensor,
+                              scale: IntensityScale) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        array = np.empty(self.canvas.native, dtype=self.dtype)
+        displacement = np.empty((*self.canvas.native, 3), dtype=np.float32) if self.displacements else None
+        for slab, frame, to0 in self.canvas.restore(estimate, native0, native1):
+            array[slab] = scale.from_unit(frame)
+            if displacement is not None:
+                displacement[slab] = to0.permute(1, 2, 3, 0).cpu().numpy()
+            stop_if(self.cancelled)
+        return array, displacement
+
+    @staticmethod
+    def _residual_scale(scale: IntensityScale, phase0: Volume, phase1: Volume):
+        """From the canvas's intensities, each phase scaled by its own range, to the pair's one scale, at a time."""
+        own = [IntensityScale.of([phase]) for phase in (phase0, phase1)]
+        ratio = [(s.high - s.low) / (scale.high - scale.low) for s in own]
+        return lambda time: (1 - time) * ratio[0] + time * ratio[1]
+
+    # -- both ------------------------------------------------------------------------------------------------------
+
+    def _frame(self, array: np.ndarray, pair: int, time: float, acquired: bool,
+               displacement: Optional[np.ndarray]) -> Frame:
+        if displacement is None and self.displacements:
+            displacement = np.zeros((*array.shape, 3), dtype=np.float32)
+        index = 100 * (pair + time) / len(self.pairs)
+        self.made += 1
+        self.report["frames"].append({"index": index, "pair": pair, "time": time, "acquired": acquired})
+        self._tell("interpolation", f"Frame {self.made} of {self.count}", {"frame": self.made, "frames": self.count})
+        return Frame(array, index, pair, time, acquired, displacement)
+
+    def _tell(self, stage: str, message: str, metrics: Dict[str, float], adapted: float = 1.0) -> None:
+        """The fraction is split half and half between the stages; without adaptation all of it is interpolation."""
+        share = 0.0 if self.settings.adaptation.auxiliary == NO_ADAPTATION else 0.5
+        fraction = share * adapted + (1 - share) * self.made / self.count
+        self.progress(Progress(stage, min(fraction, 1.0), message, metrics))
+
+    def _smaller(self) -> bool:
+        """Make the canvas half as large, three times at most, then go to the CPU; False when there is nothing left to try."""
+        floor = devices.canvas_voxels(self.device, self.phases[0].array.size) / 10
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.voxels / 2 > floor:
+            self.voxels = min(self.voxels, int(np.prod(self.canvas.padded))) // 2
+            self.report["messages"].append(
+                f"The {self.device.type.upper()}'s memory is full: going on with a canvas of {self.voxels} voxels.")
+            return True
+        if self.device.type != "cpu":
+            self.report["messages"].append(f"The {self.device.type.upper()}'s memory is too small: going on with the CPU.")
+            self.device = torch.device("cpu")
+            self.voxels = devices.CPU_VOXELS
+            return True
+        return False

@@ -1,0 +1,86 @@
+"""The three schemes of test-time training (paper, deployment): naive, online, mini-batch. They differ in these few lines.
+
+Each is a generator over the batches b_1..b_m: after the n-th `yield` the network holds the weights to interpolate b_n with.
+Only f and the auxiliary head g learn; h is frozen.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterator, List, Sequence
+
+import torch
+from torch import Generator, nn
+
+from .auxiliary.task import AuxiliaryTask, Batch
+from .network.interpolator import InterpolationNetwork
+
+StepReport = Callable[[int, int, float], None]
+
+
+@dataclass
+class Adaptation:
+    """The network on its way from w0: it knows one gradient step, and the way back."""
+
+    network: InterpolationNetwork
+    task: AuxiliaryTask
+    iterations: int
+    learning_rate: float
+    seed: int
+    on_step: StepReport = lambda batch, iteration, loss: None
+    losses: Dict[int, List[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.network.requires_grad_(False)
+        self.learning = nn.ModuleList([self.network.features, self.task]).requires_grad_(True)
+        # A copy, not a reference: the published code kept a reference and so never came back to w0.
+        self.w0 = copy.deepcopy(self.learning.state_dict())
+        self.restart()
+
+    def restart(self) -> None:
+        """Back to w0 bit for bit; the optimiser and the random draws start again too."""
+        self.learning.load_state_dict(self.w0)
+        self.optimizer = torch.optim.Adam(self.learning.parameters(), lr=self.learning_rate)
+        self.generator = Generator().manual_seed(self.seed)
+
+    def step(self, number: int, batch: Batch) -> None:
+        """w <- w - lr * grad L_g(b)."""
+        loss = self.task.loss(self.network, batch, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        losses = self.losses.setdefault(number, [])
+        losses.append(loss.item())
+        self.on_step(number, len(losses), losses[-1])
+
+    def steps(self, number: int, batch: Batch) -> None:
+        for _ in range(self.iterations):
+            self.step(number, batch)
+
+
+def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
+    """w* = argmin of the sum of L_g over all batches; every prediction with the one w*."""
+    for _ in range(adaptation.iterations):
+        for number, batch in enumerate(batches):
+            adaptation.step(number, batch)
+    for _ in batches:
+        yield
+
+
+def online(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
+    """w_i = w0 - lr * grad L_g(b_i): each batch on its own, always from w0."""
+    for number, batch in enumerate(batches):
+        adaptation.restart()
+        adaptation.steps(number, batch)
+        yield
+
+
+def mini_batch(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
+    """w_i = w_(i-1) - lr * grad L_g(b_i): a stream, each batch seen once, the weights carried on."""
+    for number, batch in enumerate(batches):
+        adaptation.steps(number, batch)
+        yield
+
+
+LOOPS = {"naive": naive, "online": online, "mini-batch": mini_batch}
