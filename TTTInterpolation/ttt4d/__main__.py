@@ -1,0 +1,18 @@
+"""`python -m ttt4d` and the command `ttt4d`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from .cli import run
+
+
+def main() -> None:
+    # A batch system ends a job with SIGTERM: nothing half-written may stay behind then either.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""One job, from paths to files: what the command line and the worker both walk through.
+
+Nothing heavy is imported before it is needed, so that the first sign of life comes at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import time as clock
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+from .errors import Cancelled, DeviceError, InputError, OutputError, SettingsError, UserError
+from .progress import CancelCheck, Progress, ProgressCallback, stop_if
+from .settings import InterpolationSettings
+
+PREVIEWS = (".png", ".gif")
+# Exit statuses of the command line and of the worker.
+DONE, MENDABLE, BUG, INTERRUPTED = 0, 2, 3, 130
+
+# number, index in percent, acquired, path of its own file if it has one
+FrameCallback = Callable[[int, float, bool, Optional[str]], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted, as plain data.
+
+    phases: paths of two or more volumes in order of time; or sequence: one path that holds them all.
+    output: a `.seq.nrrd`, `.nii.gz` or `.nii` file, or a folder.
+    displacements: a folder for one motion field a frame; report: a .json file; preview: a .png or .gif picture.
+    """
+
+    output: str
+    phases: Tuple[str, ...] = ()
+    sequence: Optional[str] = None
+    settings: InterpolationSettings = field(default_factory=InterpolationSettings)
+    displacements: Optional[str] = None
+    report: Optional[str] = None
+    preview: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.phases, (list, tuple)):
+            raise SettingsError(f"phases is {self.phases!r}: give a list of paths.")
+        object.__setattr__(self, "phases", tuple(self.phases))
+        for path in (*self.inputs, *self.outputs):
+            if not isinstance(path, str) or not path:
+                raise SettingsError(f"{path!r} is not the path of a file: give one.")
+        if (self.sequence is None) == (not self.phases):
+            raise SettingsError("A request takes either phases or one sequence: give one of the two.")
+        if len(self.phases) == 1:
+            raise SettingsError("One phase is not enough to interpolate: give two, or a sequence.")
+        places = [os.path.normcase(os.path.realpath(path)) for path in self.outputs]
+        if len(set(places)) < len(places):
+            raise OutputError("Two of the outputs have the same name: give each its own.")
+        if self.preview is not None and not self.preview.lower().endswith(PREVIEWS):
+            raise OutputError(f"The preview '{os.path.basename(self.preview)}' is neither .png nor .gif: rename it.")
+
+    @property
+    def inputs(self) -> Tuple[str, ...]:
+        return self.phases if self.sequence is None else (*self.phases, self.sequence)
+
+    @property
+    def outputs(self) -> Tuple[str, ...]:
+        return (self.output, *(p for p in (self.displacements, self.report, self.preview) if p is not None))
+
+    def to_json(self) -> Dict[str, Any]:
+        return {**dataclasses.asdict(self), "settings": self.settings.to_json()}
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Request":
+        """The request of a JSON object; names left out take their defaults, unknown names raise `SettingsError`."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        if not isinstance(values, dict) or "output" not in values:
+            raise SettingsError("The request is not a JSON object with an output: see `ttt4d worker --help`.")
+        unknown = sorted(set(values) - set(names))
+        if unknown:
+            raise SettingsError(f"Unknown entry '{unknown[0]}' in the request: the entries are {', '.join(names)}.")
+        given = {name: value for name, value in values.items() if value is not None}
+        return cls(**{**given, "settings": InterpolationSettings.from_json(values.get("settings") or {})})
+
+
+class Job:
+    """A request on its way. Whatever stops it, it leaves no output, whole or half-written, behind.
+
+    >>> Job(Request("beat.seq.nrrd", ("ed.nii.gz", "es.nii.gz"))).run()["frames"]    # doctest: +SKIP
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._outputs = contextlib.ExitStack()
+
+    def run(self, progress: ProgressCallback, frame_written: FrameCallback, cancelled: CancelCheck) -> Dict[str, Any]:
+        """Do it; returns the report. Raises a UserError, or Cancelled.
+
+        frame_written: told of each frame once it is with the writer, in order.
+        """
+        progress(Progress("reading", 0.0, "Starting"))
+        began = clock.monotonic()
+        messages: List[str] = []
+        phases = self._read(progress, cancelled, messages)
+        read = clock.monotonic()
+
+        from . import device
+        from .pipeline import Interpolator
+
+        settings = self.request.settings
+        interpolator = Interpolator(settings.weights, settings.device)
+        try:
+            result = interpolator.run(phases, settings, _part(progress, 0.02, 0.98), cancelled)
+            report = result.report
+            report["messages"][:0] = messages
+            report["seconds"].update(reading=read - began, loading=clock.monotonic() - read, writing=0.0)
+            with self._outputs:
+                self._write(phases, result, progress, frame_written, cancelled)
+        except (MemoryError, RuntimeError) as error:
+            if not device.is_out_of_memory(error):
+                raise
+            raise DeviceError("The run does not fit in memory: crop the volumes or choose a smaller canvas.") from error
+        progress(Progress("writing", 1.0, "Done"))
+        return report
+
+    def abandon(self) -> None:
+        """Remove what is written so far, while `run` is stuck in a long computation in another thread.
+
+        The process has to end at once after this.
+        """
+        error = Cancelled()
+        self._outputs.__exit__(type(error), error, None)
+
+    def _read(self, progress: ProgressCallback, cancelled: CancelCheck, messages: List[str]) -> List[Any]:
+        """The phases on the first one's grid and in its scalar type; what that took is said in `messages`."""
+        from . import io
+
+        request = self.request
+        io.check_output(request.output, request.inputs)
+        for path, folder in ((request.displacements, True), (request.report, False), (request.preview, False)):
+            if path is not None:
+                io.check_place(path, request.inputs, folder)
+        if request.sequence is not None:
+            progress(Progress("reading", 0.005, "Reading the sequence"))
+            phases = list(io.read_sequence(request.sequence).phases)
+        else:
+            phases = []
+            for number, path in enumerate(request.phases):
+                progress(Progress("reading", 0.005 + 0.01 * number / len(request.phases), f"Reading phase {number}"))
+                phases.append(io.read_volume(path))
+                stop_if(cancelled)
+        io.check_phases(phases)
+        first = phases[0]
+        for number, phase in enumerate(phases[1:], start=1):
+            differences = first.geometry.differences(phase.geometry)
+            if differences:
+                messages.append(f"Phase {number} is on another grid ({differences}): resampled onto phase 0's.")
+            phases[number] = _of_type(first.array.dtype, io.onto_grid(phase, first.geometry), number, messages)
+        if messages:  # what was resampled or converted may have lost its content
+            io.check_phases(phases)
+        frames = len(_index(len(phases), request.settings))
+        voxel = first.array.dtype.itemsize + (12 if request.displacements else 0)
+        io.check_output(request.output, request.inputs, frames * first.array.size * voxel)
+        stop_if(cancelled)
+        return phases
+
+    def _write(self, phases: Sequence[Any], result: Any, progress: ProgressCallback, frame_written: FrameCallback,
+               cancelled: CancelCheck) -> None:
+        """Stream the frames into every output. They get their names only when the last of them is complete."""
+        from . import io
+        from .preview import Preview
+        from .report import peak_memory_mib, provenance, versions
+
+        request, report, enter = self.request, result.report, self._outputs.enter_context
+        report.update(versions=versions(), date=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        displacements = enter(_staged(request.displacements, folder=True))
+        preview_file, report_file = enter(_staged(request.preview)), enter(_staged(request.report))
+        geometry, index = phases[0].geometry, _index(len(phases), request.settings)
+        acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
+        # Entered last, so that it is the first to be put in place: its end is what may still fail.
+        writer = enter(io.open_writer(request.output, geometry, phases[0].array.dtype, index, acquired,
+                                      provenance(report)))
+        preview = Preview(phases) if preview_file else None
+        for number, frame in enumerate(result.frames):
+            began = clock.monotonic()
+            path = writer.write(number, frame.array)
+            if displacements:
+                io.write_displacement(os.path.join(displacements, f"displacement_{number:03d}.nrrd"), geometry,
+                                      frame.displacement)
+            if preview:
+                preview.add(frame.array, frame.index, frame.acquired)
+            report["seconds"]["writing"] += clock.monotonic() - began
+            frame_written(number, frame.index, frame.acquired, path)
+            stop_if(cancelled)
+        progress(Progress("writing", 0.98, "Putting the result in place"))
+        if preview:
+            with io.writing(request.preview):
+                preview.save(preview_file, os.path.splitext(request.preview)[1])
+        report["peak_memory_mib"] = peak_memory_mib()
+        report["seconds"] = {stage: round(seconds, 3) for stage, seconds in report["seconds"].items()}
+        if report_file:
+            with io.writing(request.report), open(report_file, "w", encoding="utf-8") as file:
+                json.dump(report, file, indent=1)
+
+
+def failure(error: BaseException) -> Tuple[int, str]:
+    """Exit status and one sentence for whatever stopped a command."""
+    if isinstance(error, UserError):
+        return MENDABLE, str(error)
+    if isinstance(error, (KeyboardInterrupt, Cancelled)):
+        return INTERRUPTED, "Interrupted: nothing was written."
+    return BUG, f"This is a bug in ttt4d ({type(error).__name__}): please report it with the traceback."
+
+
+class Stopwatch:
+    """Seconds since the start, and an estimate of those that remain, from the fraction done."""
+
+    def __init__(self) -> None:
+        self._began = clock.monotonic()
+        self._moving: Optional[Tuple[float, float]] = None
+
+    def __call__(self, fraction: float) -> Tuple[float, Optional[float]]:
+        now = clock.monotonic()
+        # Reading and loading say nothing about the pace of the work: it is timed from its own beginning.
+        if self._moving is None and fraction >= 0.02:
+            self._moving = now, fraction
+        if self._moving is None or fraction - self._moving[1] < 0.01:
+            return now - self._began, None
+        return now - self._began, (now - self._moving[0]) / (fraction - self._moving[1]) * (1 - fraction)
+
+
+def _index(phases: int, settings: InterpolationSettings) -> List[float]:
+    """Percent of the whole of every frame, the phases among them; a cycle ends before it begins again."""
+    pairs = phases if settings.cyclic else phases - 1
+    times = (0.0, *settings.frame_times)
+    index = [100 * (pair + time) / pairs for pair in range(pairs) for time in times]
+    return index if settings.cyclic else [*index, 100.0]
+
+
+def _part(progress: ProgressCallback, start: float, stop: float) -> ProgressCallback:
+    """A callback for a part of the run, whose own fraction goes from 0 to 1."""
+    return lambda part: progress(dataclasses.replace(part, fraction=start + (stop - start) * part.fraction))
+
+
+def _of_type(dtype: Any, volume: Any, number: int, messages: List[str]) -> Any:
+    """The volume in the first phase's scalar type, rounded where that takes whole numbers, never clipped."""
+    import numpy as np
+
+    if volume.array.dtype == dtype:
+        return volume
+    array = volume.array
+    if dtype.kind in "iu":
+        array = np.rint(array)
+        low, high = float(array.min()), float(array.max())
+        if low < np.iinfo(dtype).min or high > np.iinfo(dtype).max:
+            raise InputError(f"Phase {number} has values from {low:g} to {high:g}, which phase 0's type {dtype} cannot "
+                             "hold: convert both to one type.")
+    messages.append(f"Phase {number} was converted from {volume.array.dtype} to phase 0's type {dtype}.")
+    return dataclasses.replace(volume, array=array.astype(dtype))
+
+
+@contextlib.contextmanager
+def _staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]]:
+    """A temporary file or folder beside `path`, which takes its name when all went well and else is gone."""
+    if path is None:
+        yield None
+        return
+    from . import io
+
+    temporary = os.path.join(os.path.dirname(os.path.abspath(path)), f".ttt4d-{uuid.uuid4().hex}.part")
+    try:
+        with io.writing(path):
+            os.mkdir(temporary) if folder else open(temporary, "xb").close()
+        yield temporary
+        with io.writing(path):
+            if folder and os.path.isdir(path):  # an empty one: Windows does not replace it
+                os.rmdir(path)
+            os.replace(temporary, path)
+    finally:
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary, ignore_errors=True)
+        elif os.path.exists(temporary):
+            os.remove(temporary)

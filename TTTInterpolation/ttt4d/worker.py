@@ -1,0 +1,122 @@
+"""The corridor between another program, such as 3D Slicer, and the engine.
+
+One line on standard input is the request; end-of-file on standard input cancels it, within a second:
+  {"phases": [path, path] or "sequence": path, "output": path, "settings": {...},
+   "displacements": folder or null, "report": path or null, "preview": path or null}
+Lines on standard output are what happens; the last is of one of the last three kinds:
+  {"type": "progress", "stage", "fraction", "message", "metrics", "elapsed", "remaining"}
+  {"type": "frame", "number", "index", "acquired", "path"}
+  {"type": "result", "output", "report"}
+  {"type": "error", "kind": "user" or "bug", "message", "details"}
+  {"type": "cancelled"}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import threading
+import traceback
+from typing import Any, Optional
+
+from .errors import Cancelled, SettingsError
+from .progress import Progress
+from .request import BUG, DONE, INTERRUPTED, Job, Request, Stopwatch, failure
+
+# A cancel is answered within a second: this long a computation may go on before the process is ended around it.
+PATIENCE = 0.6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None: all that is wanted stands in the request."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the one request on standard input; returns the exit status."""
+    # The two ends of the corridor are ours alone. What a library prints goes to standard error. And no library finds a
+    # pipe on standard input that is being read: on Windows, looking at such a one blocks until the read ends.
+    requests, lines = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return Worker(requests, lines).run()
+
+
+class Worker:
+    """One request over two file descriptors."""
+
+    def __init__(self, requests: int, lines: int) -> None:
+        self._requests, self._lines = requests, lines
+        self._sending = threading.Lock()
+        self._cancelled = threading.Event()
+        self._ended = threading.Event()
+        self._stopwatch = Stopwatch()
+        self._job: Optional[Job] = None
+
+    def run(self) -> int:
+        try:
+            request = Request.from_json(self._receive())
+            self._job = Job(request)
+            threading.Thread(target=self._watch, daemon=True).start()
+            report = self._job.run(self._progress, self._frame, self._cancelled.is_set)
+        except BaseException as error:  # an interrupt from the keyboard too: whatever it is, the other side is told
+            self._ended.set()
+            return self._failed(error)
+        self._ended.set()
+        self._send("result", output=request.output, report=report)
+        return DONE
+
+    def _receive(self) -> Any:
+        """The request: everything up to the first line end."""
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(self._requests, 1)
+            if not byte:
+                break
+            line += byte
+        if not line:
+            raise Cancelled()
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise SettingsError("The request is not one line of JSON: see `ttt4d worker --help`.") from error
+
+    def _watch(self) -> None:
+        """Wait for end-of-file, then for the run to stop; if it is in the middle of something long, end it."""
+        while os.read(self._requests, 4096):
+            pass
+        self._cancelled.set()
+        if not self._ended.wait(PATIENCE):
+            self._job.abandon()
+            self._send("cancelled")
+            os._exit(INTERRUPTED)
+
+    def _progress(self, progress: Progress) -> None:
+        elapsed, remaining = self._stopwatch(progress.fraction)
+        self._send("progress", stage=progress.stage, fraction=progress.fraction, message=progress.message,
+                   metrics=progress.metrics, elapsed=elapsed, remaining=remaining)
+
+    def _frame(self, number: int, index: float, acquired: bool, path: Optional[str]) -> None:
+        self._send("frame", number=number, index=index, acquired=acquired, path=path)
+
+    def _failed(self, error: BaseException) -> int:
+        status, sentence = failure(error)
+        if status == INTERRUPTED:
+            self._send("cancelled")
+        elif status == BUG:
+            self._send("error", kind="bug", message=sentence, details="".join(
+                traceback.format_exception(type(error), error, error.__traceback__)))
+        else:
+            self._send("error", kind="user", message=sentence, details=None)
+        return status
+
+    def _send(self, kind: str, **values: Any) -> None:
+        line = (json.dumps({"type": kind, **values}) + "\n").encode()
+        with self._sending:
+            try:
+                while line:
+                    line = line[os.write(self._lines, line):]
+            except OSError:  # nobody listens any more: as good as a cancel
+                self._cancelled.set()
