@@ -407,7 +407,7 @@ def _read_dicom(folder: str) -> Volume:
 def _read_single_slice(file: str) -> sitk.Image:
     """The image of a series of one file; a single slice is as thick as it says, which ITK leaves at 1 mm."""
     image = sitk.ReadImage(file, imageIO="GDCMImageIO")
-    thickness = next((image.GetMetaData(tag) for tag in ("0018|0088", "0018|0050") if image.HasMetaDataKey(tag)), "")
+    thickness = next((image.GetMetaData(tag) for tag in ("0018|0050", "0018|0088") if image.HasMetaDataKey(tag)), "")
     if image.GetDimension() == 3 and image.GetSize()[2] == 1 and _is_number(thickness) and float(thickness) > 0:
         image.SetSpacing((*image.GetSpacing()[:2], float(thickness)))
     return image
