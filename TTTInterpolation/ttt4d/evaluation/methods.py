@@ -1,0 +1,130 @@
+"""Every method that can be measured, by name.
+
+`blend`, the registration peers, the published UVI-Net (`uvinet`, and `uvinet-ttt` with its test-time training as written),
+and ours: `base` (no adaptation), `default` (what a user gets), and each auxiliary task with a scheme, as `rotation-online`;
+a task alone means `online`. `general/base` takes other weights than those of the run.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Callable, Dict, Iterator, Optional, Sequence
+
+import numpy as np
+
+from ..auxiliary import TASKS
+from ..errors import SettingsError
+from ..settings import NO_ADAPTATION, SCHEMES, AdaptationSettings, InterpolationSettings
+from ..volume import Geometry, Volume
+from .datasets import Triple
+from .peers import Blend, Demons, Elastix, SyN
+from .protocol import Method, Pair
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of a run: weights (a name or file) for ours, a checkpoint of `evaluation.uvinet`, the device, and the seed."""
+
+    weights: str = "cardiac"
+    uvinet: Optional[str] = None
+    device: str = "auto"
+    seed: int = 0
+
+
+class Ours(Method):
+    """The engine itself. Its batches are the cases: `naive` and `mini-batch` see the cohort, `online` one case at a time."""
+
+    def __init__(self, options: Options, adaptation: AdaptationSettings) -> None:
+        from ..pipeline import Interpolator
+
+        self.settings = InterpolationSettings(weights=options.weights, device=options.device, seed=options.seed,
+                                              adaptation=adaptation)
+        self.interpolator = Interpolator(options.weights, options.device)
+
+    def __call__(self, phase0, phase1, times, spacing):
+        settings = InterpolationSettings.from_json({**self.settings.to_json(), "times": tuple(times)})
+        result = self.interpolator.run([_volume(phase0, spacing), _volume(phase1, spacing)], settings)
+        return [frame.array for frame in result.frames if not frame.acquired]
+
+
+class OursOnCohort(Ours):
+    """One loop of adaptation runs through the cases, and each is interpolated with the weights the loop has reached."""
+
+    def prepare(self, pairs: Sequence[Pair]) -> None:
+        self.adapted = self._adapted(pairs)
+
+    def _adapted(self, pairs: Sequence[Pair]) -> Iterator[None]:
+        import torch
+
+        from ..auxiliary.task import Batch
+        from ..canvas import Canvas
+        from ..device import canvas_voxels
+        from ..schemes import LOOPS, Adaptation
+
+        chosen = self.settings.adaptation
+        device = self.interpolator.device
+        self.settings = InterpolationSettings.from_json(
+            {**self.settings.to_json(), "adaptation": {"auxiliary": NO_ADAPTATION}})
+        base = self.interpolator.model
+        network = copy.deepcopy(base.network).to(device)
+        task = copy.deepcopy(base.tasks[chosen.auxiliary]).to(device)
+        self.interpolator = copy.copy(self.interpolator)
+        self.interpolator.model = type(base)(network, base.tasks, base.card)
+        batches = []
+        for pair in pairs:
+            canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, len(network.settings.features),
+                                canvas_voxels(device, pair.phase0.size))
+            phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
+            batches.append(Batch(torch.cat(phases).to(device), canvas.strides))
+        adaptation = Adaptation(network, task, chosen.iterations or task.iterations,
+                                chosen.learning_rate or task.learning_rate, self.settings.seed)
+        yield from LOOPS[chosen.scheme](adaptation, batches)
+
+    def __call__(self, phase0, phase1, times, spacing):
+        next(self.adapted)
+        return super().__call__(phase0, phase1, times, spacing)
+
+
+def _volume(array: np.ndarray, spacing: Optional[Triple]) -> Volume:
+    return Volume(np.ascontiguousarray(array, dtype=np.float32), Geometry(array.shape, spacing or (1.0, 1.0, 1.0)))
+
+
+def _ours(task: str, scheme: str) -> Callable[[Options], Method]:
+    cls = Ours if scheme == "online" else OursOnCohort
+    return lambda options: cls(options, AdaptationSettings(auxiliary=task, scheme=scheme))
+
+
+def _uvinet(adapt: bool) -> Callable[[Options], Method]:
+    def make(options: Options) -> Method:
+        from .uvinet import UVINetMethod
+
+        if options.uvinet is None:
+            raise SettingsError("uvinet needs its checkpoint: give --uvinet FILE, made by python -m ttt4d.evaluation.uvinet.")
+        return UVINetMethod(options.uvinet, adapt, options.seed)
+
+    return make
+
+
+METHODS: Dict[str, Callable[[Options], Method]] = {
+    "blend": lambda options: Blend(),
+    "demons": lambda options: Demons(),
+    "elastix": lambda options: Elastix(),
+    "syn": lambda options: SyN(),
+    "uvinet": _uvinet(adapt=False),
+    "uvinet-ttt": _uvinet(adapt=True),
+    "base": _ours(NO_ADAPTATION, "online"),
+    "default": lambda options: Ours(options, AdaptationSettings()),
+    **{task: _ours(task, "online") for task in TASKS},
+    **{f"{task}-{scheme}": _ours(task, scheme) for task in TASKS for scheme in SCHEMES},
+}
+
+
+def make_method(name: str, options: Options = Options()) -> Method:
+    """The method of a name, `METHOD` or `WEIGHTS/METHOD`. Raises SettingsError for a name nobody knows."""
+    weights, _, method = name.rpartition("/")
+    if method not in METHODS:
+        raise SettingsError(f"Unknown method '{method}': choose one of {', '.join(METHODS)}.")
+    if weights:
+        options = Options(weights, options.uvinet, options.device, options.seed)
+    return METHODS[method](options)
