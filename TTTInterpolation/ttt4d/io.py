@@ -209,6 +209,8 @@ def _reading(path: str) -> Iterator[None]:
             raise GeometryError(f"The axes of {_name(path)} are not at right angles: resample it to a rectangular grid "
                                 "first.") from error
         raise _unreadable(path) from error
+    except PermissionError as error:
+        raise InputError(f"{_name(path)} may not be opened: change its permissions, or copy it elsewhere.") from error
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise _unreadable(path) from error
 

@@ -251,6 +251,13 @@ def test_what_is_not_a_volume_is_refused_with_one_sentence(tmp_path, capfd, name
     assert capfd.readouterr().err == ""  # the libraries' own warnings would confuse
 
 
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="everything may be opened by this user")
+def test_a_file_that_may_not_be_opened_is_told_apart_from_a_damaged_one(tmp_path):
+    os.chmod(save(noise(), tmp_path / "phase.nrrd"), 0)
+    with pytest.raises(InputError, match="may not be opened"):
+        read_volume(tmp_path / "phase.nrrd")
+
+
 IMAGE = np.random.default_rng(0).integers(-100, 1000, (4, 16, 16)).astype(np.int16)
 
 
