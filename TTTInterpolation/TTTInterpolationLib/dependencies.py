@@ -1,0 +1,89 @@
+"""The Python packages of the engine, installed on first Apply and with the user's consent.
+
+torch comes through the PyTorch extension only, which picks the build that fits the computer; the rest through
+Slicer's own packaging. Presence is looked up in the metadata: nothing is imported into Slicer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+from typing import List
+
+import slicer
+from slicer.i18n import tr as _
+
+from ttt4d.errors import UserError
+
+MODULE = "TTTInterpolation"
+TORCH = ">=2.0"
+
+
+class DependencyError(UserError):
+    """The engine cannot run because a package is missing and was not installed."""
+
+
+def ensure(requirementsPath: str) -> None:
+    """Make sure that torch and the packages of a requirements file are there. Raises `DependencyError`."""
+    if not _has("torch"):
+        _installTorch()
+    if missing(requirementsPath):
+        _installRest(requirementsPath)
+    importlib.invalidate_caches()
+    still = missing(requirementsPath, "torch")
+    if still:
+        raise DependencyError(_(
+            "{packages} could not be installed. Check the internet connection (for a computer without one, see "
+            "\"offline\" in the documentation) and press Apply again.").format(packages=", ".join(still)))
+
+
+def missing(requirementsPath: str, *others: str) -> List[str]:
+    """The requirements of a file, and others, whose package is not there."""
+    with open(requirementsPath, encoding="utf-8") as file:
+        lines = [*others, *(line.split("#")[0].strip() for line in file)]
+    return [line for line in lines if line and not _has(_distribution(line))]
+
+
+def _installTorch() -> None:
+    try:
+        import PyTorchUtils
+    except ImportError:
+        raise DependencyError(_(
+            "The PyTorch extension is missing: install \"PyTorch\" in the Extensions Manager, restart Slicer and press "
+            "Apply again.")) from None
+    installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH)
+    if installed is None:
+        raise DependencyError(_("PyTorch was not installed: without it nothing can be computed. Press Apply again to "
+                                "install it."))
+
+
+def _installRest(requirementsPath: str) -> None:
+    declined = DependencyError(_("The Python packages were not installed: without them nothing can be computed. Press "
+                                 "Apply again to install them."))
+    try:
+        import slicer.packaging
+    except ImportError:  # Slicer 5.10 and older
+        packages = missing(requirementsPath)
+        if not slicer.util.confirmOkCancelDisplay(_(
+                "TTTInterpolation needs these Python packages: {packages}. Download and install them now?").format(
+                    packages=", ".join(packages))):
+            raise declined from None
+        slicer.util.pip_install(packages)
+        return
+    try:
+        slicer.packaging.pip_ensure(slicer.packaging.load_requirements(requirementsPath), requester=MODULE)
+    except RuntimeError as error:
+        raise declined from error
+
+
+def _distribution(requirement: str) -> str:
+    return re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0]
+
+
+def _has(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""What the engine knows about this computer: asked in a child process, so that Slicer never imports torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Callable
+
+from .job import engineCommand, killTree, startProcess
+
+
+def packagedWeights() -> list:
+    """Names of the weights that come with the engine, from the files alone."""
+    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ttt4d", "weights")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(name[:-len(".safetensors")] for name in names if name.endswith(".safetensors"))
+
+
+class EngineInfo:
+    """Asks `ttt4d info --json` once, beside the event loop. onAnswer(info) is called if there is an answer.
+
+    No answer is no trouble: before torch is installed there is none, and the panel works without.
+    """
+
+    def __init__(self, onAnswer: Callable[[dict], None]) -> None:
+        import qt
+
+        self._onAnswer = onAnswer
+        self._process = qt.QProcess()
+        self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
+
+    def ask(self) -> None:
+        startProcess(self._process, engineCommand("info", "--json"))
+
+    def stop(self) -> None:
+        """Forget the question: the panel is going away."""
+        self._onAnswer = lambda info: None
+        killTree(int(self._process.processId()))
+
+    def _onFinished(self, exitCode, exitStatus) -> None:
+        try:
+            info = json.loads(bytes(self._process.readAllStandardOutput().data()).decode("utf-8"))
+        except ValueError:
+            return
+        self._onAnswer(info)

@@ -1,0 +1,136 @@
+"""What the module can do without its panel: for scripts, tests and the panel alike."""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, Optional, Union
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from ttt4d import settings as engine
+from ttt4d.errors import InputError, UserError
+from ttt4d.settings import InterpolationSettings
+
+from . import volumes
+from .parameters import InputKind, TTTInterpolationParameterNode, folderOf, settingsOf
+from .run import Callbacks, Inputs, Run
+
+
+class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
+    """
+    >>> logic = TTTInterpolationLogic()
+    >>> frames = logic.process(phase0, phase1)                              # doctest: +SKIP
+    >>> frames = logic.processSequence(cine, settings=InterpolationSettings(frames=3, cyclic=True))  # doctest: +SKIP
+    """
+
+    # Runs under way, by parameter node: several panels of one scene share it, and so its one run.
+    _running: Dict[str, Run] = {}
+
+    def getParameterNode(self) -> TTTInterpolationParameterNode:
+        return TTTInterpolationParameterNode(super().getParameterNode())
+
+    def process(self, phase0, phase1, outputSequence=None, settings: Optional[InterpolationSettings] = None,
+                waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
+                callbacks: Optional[Callbacks] = None) -> Union[Run, object, None]:
+        """Interpolate between two volume nodes of the scene.
+
+        outputSequence, displacementSequence: sequence nodes whose content is replaced when the run succeeds. Without
+        the first a new one is made; without the second no displacements are computed.
+        waitForCompletion: return the sequence of frames when it is done (None if cancelled); otherwise return the
+        `Run` at once, and tell the end to `callbacks.finished`. The second needs the application's event loop.
+        Raises `UserError` for inputs and settings that cannot work, `JobError` for a run that failed.
+        """
+        return self._process(Inputs.pair(phase0, phase1), outputSequence, settings, waitForCompletion,
+                             displacementSequence, temporaryFolder, callbacks)
+
+    def processSequence(self, sequence, outputSequence=None, settings: Optional[InterpolationSettings] = None,
+                        waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
+                        callbacks: Optional[Callbacks] = None) -> Union[Run, object, None]:
+        """Interpolate within each neighbouring pair of phases of a sequence of volumes; otherwise like `process`."""
+        return self._process(Inputs.fromSequence(sequence), outputSequence, settings, waitForCompletion,
+                             displacementSequence, temporaryFolder, callbacks)
+
+    def apply(self, parameterNode, callbacks: Callbacks) -> Run:
+        """Start a run with the choices of a parameter node, beside the event loop. Raises `UserError`."""
+        reason = self.problem(parameterNode)
+        if reason:
+            raise InputError(reason)
+        key = parameterNode.parameterNode.GetID()
+        finished = callbacks.finished
+
+        def onFinished(outcome, frames) -> None:
+            self._running.pop(key, None)
+            finished(outcome, frames)
+
+        callbacks.finished = onFinished
+        choices = dict(outputSequence=parameterNode.outputSequence, settings=settingsOf(parameterNode),
+                       waitForCompletion=False, displacementSequence=parameterNode.displacementSequence,
+                       temporaryFolder=folderOf(parameterNode.advanced.temporaryFolder), callbacks=callbacks)
+        if parameterNode.inputKind is InputKind.sequence:
+            run = self.processSequence(parameterNode.sequence, **choices)
+        else:
+            run = self.process(parameterNode.phase0, parameterNode.phase1, **choices)
+        self._running[key] = run
+        return run
+
+    def runOf(self, parameterNode) -> Optional[Run]:
+        """The run under way with this parameter node, whichever panel started it."""
+        return self._running.get(parameterNode.parameterNode.GetID())
+
+    def problem(self, parameterNode) -> str:
+        """Why the choices of a parameter node cannot be run, in one sentence; empty when they can."""
+        try:
+            settingsOf(parameterNode)
+        except UserError as error:
+            return str(error)
+        if parameterNode.inputKind is InputKind.sequence:
+            if parameterNode.sequence is None:
+                return _("Choose a sequence of volumes.")
+            if parameterNode.sequence in (parameterNode.outputSequence, parameterNode.displacementSequence):
+                return _("The output would overwrite the input sequence: choose another output.")
+            if parameterNode.sequence.GetNumberOfDataNodes() < 2:
+                return _("{name} has fewer than two phases: choose another sequence.").format(
+                    name=parameterNode.sequence.GetName())
+            inputs = Inputs.fromSequence(parameterNode.sequence)
+        else:
+            if parameterNode.phase0 is None or parameterNode.phase1 is None:
+                return _("Choose the volumes of phase 0 and phase 1.")
+            if parameterNode.phase0 is parameterNode.phase1:
+                return _("Phase 0 and phase 1 are the same volume: choose two phases.")
+            inputs = Inputs.pair(parameterNode.phase0, parameterNode.phase1)
+        chosen = parameterNode.outputSequence
+        if chosen is not None and chosen is parameterNode.displacementSequence:
+            return _("Frames and displacements cannot go into one sequence: choose two.")
+        return _problemOf(inputs)
+
+    def _process(self, inputs: Inputs, outputSequence, settings, waitForCompletion, displacementSequence,
+                 temporaryFolder, callbacks):
+        reason = _problemOf(inputs)
+        if reason:
+            raise InputError(reason)
+        run = Run(slicer.mrmlScene, inputs, settings or InterpolationSettings(), outputSequence, displacementSequence,
+                  temporaryFolder, callbacks)
+        if waitForCompletion:
+            return run.wait()
+        run.start()
+        return run
+
+
+def estimatedMemory(parameterNode) -> Optional[float]:
+    """MiB that a run with these choices needs on its device, roughly; None before the inputs are chosen."""
+    if parameterNode.inputKind is InputKind.sequence:
+        sequence = parameterNode.sequence
+        volume = sequence and sequence.GetNthDataNode(0)
+    else:
+        volume = parameterNode.phase0
+    if not volume or volumes.problemOf(volume):
+        return None
+    size = volume.GetImageData().GetDimensions()
+    edge = parameterNode.advanced.canvas or max(size)
+    return engine.estimated_memory_mib(math.prod(size), math.prod(min(n, edge) for n in size))
+
+
+def _problemOf(inputs: Inputs) -> str:
+    return next(filter(None, map(volumes.problemOf, inputs.phases)), "")

@@ -1,0 +1,157 @@
+"""The result in the scene: sequences of frames and of displacements, their browser, and what is written on them."""
+
+from __future__ import annotations
+
+import json
+from typing import Dict, Optional
+
+import slicer
+
+PREFIX = "TTTInterpolation."
+FRAME = PREFIX + "Frame"
+LOSSES = PREFIX + "Losses"
+ACQUIRED, SYNTHETIC = "acquired", "synthetic"
+
+
+def newSequence(name: str) -> "slicer.vtkMRMLSequenceNode":
+    """An empty sequence outside any scene, indexed by percent of the way from the first to the last phase.
+
+    Percent, because numeric indices closer than 0.001 overwrite each other.
+    """
+    sequence = slicer.vtkMRMLSequenceNode()
+    sequence.SetName(name)
+    sequence.SetIndexName("phase")
+    sequence.SetIndexUnit("%")
+    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+    return sequence
+
+
+def addItem(sequence, node, index: float, acquired: bool) -> None:
+    """Put a copy of a node into the sequence at a percent, marked as acquired or synthetic."""
+    mark = ACQUIRED if acquired else SYNTHETIC
+    node.SetName(f"{sequence.GetName()} {index:.0f} % ({mark})")
+    node.SetAttribute(FRAME, mark)
+    sequence.SetDataNodeAtValue(node, f"{index:.6g}")
+
+
+def annotate(sequence, report: dict, inputs) -> None:
+    """Write on a sequence where it comes from. The attributes are saved with the scene and in .seq.nrrd.
+
+    report: of the engine. inputs: names of the input nodes.
+    """
+    settings = report.get("settings", {})
+    values: Dict[str, object] = {
+        "Settings": settings,
+        "Seed": settings.get("seed", ""),
+        "Weights": report.get("weights", {}),
+        "Versions": report.get("versions", {}),
+        "Device": report.get("device", ""),
+        "Inputs": list(inputs),
+        "Date": report.get("date", ""),
+        "Messages": report.get("messages", []),
+        "Losses": [[float(f"{loss:.5g}") for loss in batch.get("losses", [])] for batch in report.get("adaptation", [])],
+        "Notice": "Not for clinical use.",
+    }
+    for name, value in values.items():
+        sequence.SetAttribute(PREFIX + name, value if isinstance(value, str) else json.dumps(value))
+
+
+def lossesOf(sequence) -> list:
+    """The loss at each iteration of each batch of the adaptation, from a sequence's attributes; empty without."""
+    return [batch for batch in json.loads(sequence.GetAttribute(LOSSES) or "[]") if batch]
+
+
+def place(scene, built, chosen=None):
+    """The built sequence as a node of the scene: added, or as the new content of the sequence the user chose."""
+    if chosen is None or chosen.GetScene() is not scene:
+        built.SetName(scene.GenerateUniqueName(built.GetName()))
+        return scene.AddNode(built)
+    chosen.RemoveAllDataNodes()
+    chosen.CopySequenceIndex(newSequence(chosen.GetName()))
+    for n in range(built.GetNumberOfDataNodes()):
+        chosen.SetDataNodeAtValue(built.GetNthDataNode(n), built.GetNthIndexValue(n))
+    return chosen
+
+
+def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNode":
+    """A looping browser of the frames, whose proxy looks and lies like the input volume `like`.
+
+    like: gives window, level and colours, the parent transform, and the parent in the subject hierarchy, so that a
+    patient's study stays together.
+    """
+    scene = frames.GetScene()
+    browser = browserOf(frames)
+    if browser is None:
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", frames.GetName())
+        browser.SetAndObserveMasterSequenceNodeID(frames.GetID())
+    browser.SetIndexDisplayFormat("%.0f")
+    # One pass takes about a second, as a heartbeat does, and stays slow enough to follow with few frames.
+    browser.SetPlaybackRateFps(min(max(frames.GetNumberOfDataNodes(), 5), 20))
+    browser.SetPlaybackLooped(True)
+    for sequence in (frames, displacements):
+        if sequence is None:
+            continue
+        if not browser.IsSynchronizedSequenceNode(sequence, True):
+            browser.AddSynchronizedSequenceNode(sequence)
+        # The proxy shows the frames; what a user does to it (window, transform) is not to be written into them.
+        browser.SetSaveChanges(sequence, False)
+    _sequencesLogic(scene).UpdateProxyNodesFromSequences(browser)
+    browser.SetSelectedItemNumber(0)
+
+    transform = like.GetTransformNodeID()
+    for sequence in (frames, displacements):
+        proxy = sequence and browser.GetProxyNode(sequence)
+        if proxy:
+            proxy.SetAndObserveTransformNodeID(transform)
+            _placeBeside(proxy, like)
+            _placeBeside(sequence, like)
+    _showLike(browser.GetProxyNode(frames), like)
+    return browser
+
+
+def browserOf(sequence) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:
+    """The first browser of the scene that shows a sequence, or None."""
+    scene = sequence.GetScene()
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
+        browser = scene.GetNthNodeByClass(n, "vtkMRMLSequenceBrowserNode")
+        if browser.IsSynchronizedSequenceNode(sequence, True):
+            return browser
+    return None
+
+
+def proxyOf(sequence):
+    """The node that shows a sequence in the views, or None."""
+    browser = browserOf(sequence)
+    return browser and browser.GetProxyNode(sequence)
+
+
+def _sequencesLogic(scene):
+    module = getattr(getattr(slicer, "modules", None), "sequences", None)
+    if module is not None:
+        return module.logic()
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLScene(scene)
+    return logic
+
+
+def _showLike(proxy, like) -> None:
+    shown = like.GetDisplayNode()
+    if shown is None:
+        return
+    if proxy.GetDisplayNode() is None:
+        proxy.CreateDefaultDisplayNodes()
+    display = proxy.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+    display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+    display.SetInterpolate(shown.GetInterpolate())
+
+
+def _placeBeside(node, like) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    item = hierarchy.GetItemByDataNode(like) if hierarchy else 0
+    if not item:
+        return
+    parent = hierarchy.GetItemParent(item)
+    own = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(parent, node)
+    hierarchy.SetItemParent(own, parent)

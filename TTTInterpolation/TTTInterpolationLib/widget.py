@@ -1,0 +1,224 @@
+"""The panel: binds the .ui to the parameter node, starts and cancels runs, and shows how they go."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import ctk
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from . import dependencies, review, sequences
+from .choices import TextChoice
+from .engine_info import EngineInfo, packagedWeights
+from .logic import TTTInterpolationLogic, estimatedMemory
+from .parameters import InputKind
+from .progress_view import ProgressView, clock
+from .run import Callbacks
+
+
+class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+
+    def __init__(self, parent=None) -> None:
+        self.logic = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+        self._run = None
+        VTKObservationMixin.__init__(self)
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/TTTInterpolation.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.ui.temporaryFolderPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
+
+        self.logic = TTTInterpolationLogic()
+        self._progress = ProgressView(self.ui.progressBar, self.ui.statusLabel)
+        self._weights = TextChoice(self.ui.weightsComboBox, self._chooseWeights)
+        self._weights.offer([(name, name) for name in packagedWeights()])
+        self._devices = TextChoice(self.ui.deviceComboBox, self._chooseDevice)
+        self._devices.offer([("auto", _("Automatic")), ("cpu", _("CPU"))])
+        self._engineInfo = None
+
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.swapButton.connect("clicked(bool)", self.onSwapButton)
+        self.ui.weightsFileButton.connect("clicked(bool)", self.onWeightsFileButton)
+        self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
+        self.ui.sideBySideButton.connect("clicked(bool)", self.onSideBySideButton)
+        self.ui.lossButton.connect("clicked(bool)", self.onLossButton)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """The panel goes away (end of the application, reload): a run of this panel goes with it."""
+        if self._run is not None:
+            self._run.stopNow()
+        if self._engineInfo is not None:
+            self._engineInfo.stop()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        self.setParameterNode(None)
+
+    def onReload(self) -> None:
+        """In developer mode, reload this folder and the engine's names too, not the module file alone."""
+        for name in [name for name in sys.modules if name.split(".")[0] in (__package__, "ttt4d")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def onSceneStartClose(self, caller, event) -> None:
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event) -> None:
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        parameterNode = self.logic.getParameterNode()
+        self.setParameterNode(parameterNode)
+        if not (parameterNode.phase0 or parameterNode.phase1 or parameterNode.sequence):
+            volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+                       if not node.IsA("vtkMRMLLabelMapVolumeNode")]
+            if len(volumes) > 1:
+                parameterNode.phase0, parameterNode.phase1 = volumes[:2]
+
+    def setParameterNode(self, parameterNode) -> None:
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
+        self._parameterNode = parameterNode
+        if self._parameterNode:
+            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
+            self._refresh()
+
+    # What the panel shows, from the parameter node
+
+    def _refresh(self, caller=None, event=None) -> None:
+        if not self._parameterNode:
+            return
+        isSequence = self._parameterNode.inputKind is InputKind.sequence
+        for widget in (self.ui.phase0Label, self.ui.phase0Selector, self.ui.phase1Label, self.ui.phase1Selector,
+                       self.ui.swapButton):
+            widget.visible = not isSequence
+        for widget in (self.ui.sequenceLabel, self.ui.sequenceSelector, self.ui.cyclicCheckBox):
+            widget.visible = isSequence
+        self.ui.framesSpinBox.enabled = not self._parameterNode.output.times.strip()
+        self._weights.show(self._parameterNode.adaptation.weights)
+        self._devices.show(self._parameterNode.advanced.device)
+        memory = estimatedMemory(self._parameterNode)
+        self.ui.memoryLabel.text = "" if memory is None else _("about {gib:.1f} GB").format(gib=memory / 1024)
+        self._refreshApply()
+        self._refreshReview()
+
+    def _refreshApply(self) -> None:
+        button = self.ui.applyButton
+        if self.logic.runOf(self._parameterNode):
+            button.text, button.enabled = _("Cancel"), True
+            button.toolTip = _("Stop the computation; the scene stays as it was.")
+            return
+        reason = self.logic.problem(self._parameterNode)
+        button.text, button.enabled = _("Apply"), not reason
+        button.toolTip = reason or _("Adapt the network to these images and compute the frames between them.")
+
+    def _refreshReview(self) -> None:
+        frames = self._parameterNode.outputSequence
+        browser = frames and sequences.browserOf(frames)
+        self.ui.playWidget.setMRMLSequenceBrowserNode(browser)
+        self.ui.seekWidget.setMRMLSequenceBrowserNode(browser)
+        for widget in (self.ui.playWidget, self.ui.seekWidget):
+            widget.enabled = bool(browser)
+        self.ui.sideBySideButton.enabled = bool(browser and self._acquiredPhase())
+        self.ui.lossButton.enabled = bool(frames and sequences.lossesOf(frames))
+
+    def _acquiredPhase(self):
+        if self._parameterNode.inputKind is InputKind.sequence:
+            return self._parameterNode.sequence and sequences.proxyOf(self._parameterNode.sequence)
+        return self._parameterNode.phase0
+
+    # What the user does
+
+    def onSwapButton(self, checked=False) -> None:
+        node = self._parameterNode
+        node.phase0, node.phase1 = node.phase1, node.phase0
+
+    def onWeightsFileButton(self, checked=False) -> None:
+        path = qt.QFileDialog.getOpenFileName(self.ui.weightsFileButton, _("Weights"), "", _("Weights (*.safetensors)"))
+        if path:
+            self._chooseWeights(path)
+
+    def _chooseWeights(self, weights: str) -> None:
+        if self._parameterNode:
+            self._parameterNode.adaptation.weights = weights
+
+    def _chooseDevice(self, device: str) -> None:
+        if self._parameterNode:
+            self._parameterNode.advanced.device = device
+
+    def onAdvancedCollapsed(self, collapsed) -> None:
+        """The graphics cards are looked for when a user first looks for them."""
+        if not collapsed and self._engineInfo is None:
+            self._engineInfo = EngineInfo(self._offerDevices)
+            self._engineInfo.ask()
+
+    def _offerDevices(self, info: dict) -> None:
+        self._devices.offer([("auto", _("Automatic"))] + [
+            (device["name"], device["description"]) for device in info.get("devices", [])])
+
+    def onSideBySideButton(self, checked=False) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The views could not be arranged."), waitCursor=False):
+            review.showSideBySide(self._acquiredPhase(), self._parameterNode.outputSequence)
+
+    def onLossButton(self, checked=False) -> None:
+        with slicer.util.tryWithErrorDisplay(_("The loss curve could not be shown."), waitCursor=False):
+            review.showLosses(self._parameterNode.outputSequence)
+
+    def onApplyButton(self, checked=False) -> None:
+        run = self.logic.runOf(self._parameterNode)
+        if run is not None:
+            self._progress.say(_("Cancelling"))
+            run.cancel()
+            return
+        with slicer.util.tryWithErrorDisplay(_("The computation could not be started."), waitCursor=False):
+            dependencies.ensure(self.resourcePath("requirements.txt"))
+            callbacks = Callbacks(self._progress.update, self._log, self._onFinished)
+            self._run = self.logic.apply(self._parameterNode, callbacks)
+            self.ui.logTextEdit.clear()
+            self._progress.begin()
+            self._parameterNode.Modified()  # so that every panel of this scene offers Cancel
+
+    def _log(self, line: str) -> None:
+        self.ui.logTextEdit.appendPlainText(line)
+
+    def _onFinished(self, outcome, frames) -> None:
+        self._run = None
+        messages = (outcome.report or {}).get("messages", [])
+        for line in messages:
+            self._log(line)
+        if frames is not None:
+            self._progress.end(" ".join([_("{n} frames in {time}.").format(
+                n=frames.GetNumberOfDataNodes(), time=clock(self._progress.elapsed)), *messages]))
+        else:
+            self._progress.end(outcome.message)
+        if self._parameterNode:
+            if frames is not None:
+                self._parameterNode.outputSequence = frames
+            self._parameterNode.Modified()
+        if frames is not None:
+            review.show(frames)
+        elif outcome.kind in ("user", "bug"):
+            logging.error("%s\n%s", outcome.message, outcome.log)
+            slicer.util.errorDisplay(outcome.message, detailedText=outcome.log)

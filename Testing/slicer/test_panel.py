@@ -1,0 +1,74 @@
+"""The panel, driven as a user would, with the real .ui, real MRML nodes and the real engine."""
+
+from __future__ import annotations
+
+import time
+
+from conftest import contents, turn_until
+
+from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme
+
+
+def test_every_control_of_the_panel_has_a_tool_tip_and_every_parameter_its_control(panel):
+    import xml.etree.ElementTree as ElementTree
+
+    root = ElementTree.parse(panel.widget.resourcePath("UI/TTTInterpolation.ui"))
+    for widget in root.iter("widget"):
+        if widget.get("class") not in ("QLabel", "ctkCollapsibleButton", "qMRMLWidget", "QWidget"):
+            assert widget.find("property[@name='toolTip']") is not None, widget.get("name")
+    bound = {p.findtext("string") for p in root.iter("property") if p.get("name") == "SlicerParameterName"}
+    by_hand = {"adaptation.weights", "advanced.device"}
+    packs = {"adaptation": ("auxiliary", "scheme", "iterations", "learningRate", "weights"),
+             "output": ("frames", "times"), "advanced": ("seed", "device", "canvas", "temporaryFolder")}
+    plain = {"inputKind", "phase0", "phase1", "sequence", "cyclic", "outputSequence", "displacementSequence"}
+    assert bound | by_hand == plain | {f"{pack}.{name}" for pack, names in packs.items() for name in names}
+
+
+def test_what_is_chosen_in_the_panel_is_in_the_parameter_node_and_the_other_way_round(panel):
+    panel.ui.framesSpinBox.value = 7
+    panel.ui.schemeComboBox.currentIndex = list(Scheme).index(Scheme.mini_batch)
+    panel.ui.cyclicCheckBox.checked = True
+    assert panel.choices.output.frames == 7
+    assert panel.choices.adaptation.scheme is Scheme.mini_batch
+    assert panel.choices.cyclic
+    panel.choices.adaptation.auxiliary = AuxiliaryTask.rotation
+    panel.choices.output.times = "0.25, 0.5"
+    panel.choices.advanced.seed = 5
+    assert panel.ui.auxiliaryComboBox.currentText == "rotation"
+    assert panel.ui.timesLineEdit.text == "0.25, 0.5"
+    assert panel.ui.seedSpinBox.value == 5
+    assert not panel.ui.framesSpinBox.enabled, "times take the place of the number of frames"
+
+
+def test_a_disabled_apply_says_why(panel, pair):
+    apply = panel.ui.applyButton
+    assert apply.enabled
+    panel.choices.phase1 = None
+    assert not apply.enabled and "Choose the volumes" in apply.toolTip
+    panel.choices.phase1 = pair[0]
+    assert not apply.enabled and "same volume" in apply.toolTip
+    panel.choices.phase1 = pair[1]
+    panel.choices.output.times = "0.5, x"
+    assert not apply.enabled and "not numbers" in apply.toolTip
+    panel.choices.output.times = "1.5"
+    assert not apply.enabled and "strictly between 0 and 1" in apply.toolTip
+    panel.choices.output.times = ""
+    panel.choices.advanced.canvas = 3
+    assert not apply.enabled and "canvas" in apply.toolTip
+    panel.choices.advanced.canvas = 0
+    panel.choices.inputKind = InputKind.sequence
+    assert not apply.enabled and "sequence" in apply.toolTip
+
+
+def test_the_swap_button_exchanges_the_phases(panel, pair):
+    panel.ui.swapButton.click()
+    assert (panel.choices.phase0, panel.choices.phase1) == (pair[1], pair[0])
+
+
+def test_the_memory_a_run_needs_is_shown_and_falls_with_the_canvas(panel):
+    assert panel.ui.memoryLabel.text.startswith("about ")
+    from TTTInterpolationLib.logic import estimatedMemory
+
+    full = estimatedMemory(panel.choices)
+    panel.choices.advanced.canvas = 16
+    assert estimatedMemory(panel.choices) < full
