@@ -103,7 +103,10 @@ class InterpolationSettings:
         """The settings of a JSON object; names left out take their defaults, unknown names raise `SettingsError`."""
         values = _known(cls, values)
         values["adaptation"] = AdaptationSettings(**_known(AdaptationSettings, values.get("adaptation", {})))
-        values["times"] = tuple(values.get("times", ()))
+        times = values.get("times", ())
+        if not isinstance(times, (list, tuple)):
+            raise SettingsError(f"times is {times!r}: give a list of numbers between 0 and 1.")
+        values["times"] = tuple(times)
         return cls(**values)
 
 
