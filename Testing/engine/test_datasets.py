@@ -14,7 +14,7 @@ DATA = Path(os.environ.get("TTT4D_DATA", Path(__file__).parents[3] / "shared" / 
 def write_patient(folder, number, spacing=(1.5, 1.4, 10.0), ed=1, es=4, frames=6):
     patient = folder / f"patient{number}"
     patient.mkdir(parents=True)
-    (patient / "Info.cfg").write_text(f"ED: {ed}\nES: {es}\nGroup: NOR\nHeight: 180.0\nNbFrame: {frames}\nWeight: 80.0\n")
+    (patient / "Info.cfg").write_text(f"ED: {ed}\nES: {es}\nGroup: NOR\nHeight: 180.0\nNbFrame: {frames}\n")
     array = np.arange(frames * 3 * 5 * 4, dtype=np.int16).reshape(frames, 3, 5, 4)
     image = sitk.GetImageFromArray(array, isVector=False)
     image.SetSpacing((*spacing, 1.0))

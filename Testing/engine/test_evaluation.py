@@ -9,7 +9,7 @@ import pytest
 from ttt4d.errors import InputError, OutputError, SettingsError
 from ttt4d.evaluation import command, metrics, protocol
 from ttt4d.evaluation.datasets import Case, open_data
-from ttt4d.evaluation.methods import METHODS, Options, make_method
+from ttt4d.evaluation.methods import METHODS, make_method
 from ttt4d.evaluation.peers import Blend, Demons, Elastix, SyN
 from ttt4d.evaluation.protocol import PROTOCOLS, Method, evaluate, pair_of
 from ttt4d.evaluation.shifts import SHIFTS

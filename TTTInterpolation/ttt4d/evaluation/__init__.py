@@ -1,1 +1,1 @@
-"""How good the frames are: data sets, metrics, protocols, peers and distribution shifts. Importing this loads no torch."""
+"""How good the frames are: data sets, metrics, protocols, peers, distribution shifts. Importing this loads no torch."""

@@ -93,7 +93,8 @@ def open_data(folder) -> DataSet:
     """The data set of a folder, known by what lies in it.
 
     An ACDC layout (with `index.csv` or a full download, then with or without its `training` folder), a folder with
-    `acdc` inside, a folder of 4D NIfTI files such as `echo`, or 4D-Lung as TCIA hands it out. Raises `InputError` for anything else.
+    `acdc` inside, a folder of 4D NIfTI files such as `echo`, or 4D-Lung as TCIA hands it out.
+    Raises `InputError` for anything else.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -107,7 +108,7 @@ def open_data(folder) -> DataSet:
     scans = _lung_scans(folder)
     if scans:
         return _lung(scans)
-    raise InputError(f"The data folder {folder.name} is in no layout known here: give one in the ACDC or 4D-Lung layout.")
+    raise InputError(f"The data folder {folder.name} is in no layout known here: give an ACDC or 4D-Lung folder.")
 
 
 # ACDC
@@ -219,7 +220,7 @@ def _lung(scans: Dict[str, List[Path]]) -> DataSet:
 
 
 def _lung_phase(series: Path) -> np.ndarray:
-    """A phase as the published preprocessing leaves it: 128^3, lung window, without the bed, body centred in the slice."""
+    """A phase as the published preprocessing leaves it: 128^3, lung window, no bed, the body in the middle."""
     import SimpleITK as sitk
 
     reader = sitk.ImageSeriesReader()

@@ -1,8 +1,8 @@
 """Every method that can be measured, by name.
 
-`blend`, the registration peers, the published UVI-Net (`uvinet`, and `uvinet-ttt` with its test-time training as written),
-and ours: `base` (no adaptation), `default` (what a user gets), and each auxiliary task with a scheme, as `rotation-online`;
-a task alone means `online`. `general/base` takes other weights than those of the run.
+`blend`, the registration peers, the published UVI-Net (`uvinet`, and `uvinet-ttt` with its test-time training as
+written), and ours: `base` (no adaptation), `default` (what a user gets), and each auxiliary task with a scheme, as
+`rotation-online`; a task alone means `online`. `general/base` takes other weights than those of the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Options:
 
 
 class Ours(Method):
-    """The engine itself. Its batches are the cases: `naive` and `mini-batch` see the cohort, `online` one case at a time."""
+    """The engine itself, one case at a time."""
 
     def __init__(self, options: Options, adaptation: AdaptationSettings) -> None:
         from ..pipeline import Interpolator
@@ -49,7 +49,10 @@ class Ours(Method):
 
 
 class OursOnCohort(Ours):
-    """One loop of adaptation runs through the cases, and each is interpolated with the weights the loop has reached."""
+    """The engine on a cohort, for `naive` and `mini-batch`: its batches are the cases.
+
+    One loop of adaptation runs through the cases, and each is interpolated with the weights the loop has reached.
+    """
 
     def prepare(self, pairs: Sequence[Pair]) -> None:
         self.adapted = self._adapted(pairs)
@@ -100,7 +103,7 @@ def _uvinet(adapt: bool) -> Callable[[Options], Method]:
         from .uvinet import UVINetMethod
 
         if options.uvinet is None:
-            raise SettingsError("uvinet needs its checkpoint: give --uvinet FILE, made by python -m ttt4d.evaluation.uvinet.")
+            raise SettingsError("uvinet needs --uvinet FILE: make it with python -m ttt4d.evaluation.uvinet.")
         return UVINetMethod(options.uvinet, adapt, options.seed)
 
     return make

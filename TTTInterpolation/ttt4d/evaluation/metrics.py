@@ -38,7 +38,7 @@ def ncc(truth: np.ndarray, frame: np.ndarray) -> float:
 
 
 def ssim(truth: np.ndarray, frame: np.ndarray) -> float:
-    """Structural similarity in 3D: Gaussian window of 11 voxels, sigma 1.5, K1 = 0.01, K2 = 0.03, mean over all voxels."""
+    """Structural similarity in 3D: Gaussian window of 11 voxels, sigma 1.5, K1 = 0.01, K2 = 0.03; mean over voxels."""
     a, b = truth.astype(float), frame.astype(float)
     offsets = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     window = np.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))

@@ -25,7 +25,7 @@ class Blend(Method):
 
 
 class Registration(Method):
-    """Subclasses give `field(fixed, moving, spacing)`: the displacement (3, k, j, i), in voxels, that makes moving like fixed."""
+    """Subclasses give `field`: the displacement (3, k, j, i), in voxels, that makes moving like fixed."""
 
     def field(self, fixed: np.ndarray, moving: np.ndarray, spacing: Triple) -> np.ndarray:
         raise NotImplementedError
@@ -99,8 +99,8 @@ class SyN(Registration):
 
     def __init__(self, transform: str = "SyNOnly", metric: str = "mattes", flow: float = 3.0, total: float = 0.0,
                  iterations: Sequence[int] = (40, 20, 10), step: float = 0.2, sampling: int = 32) -> None:
-        self.options = dict(type_of_transform=transform, syn_metric=metric, flow_sigma=flow, total_sigma=total,
-                            reg_iterations=tuple(iterations), grad_step=step, syn_sampling=sampling)
+        self.options = {"type_of_transform": transform, "syn_metric": metric, "flow_sigma": flow, "total_sigma": total,
+                        "reg_iterations": tuple(iterations), "grad_step": step, "syn_sampling": sampling}
 
     def both_ways(self, phase0, phase1, spacing):
         ants = _load("ants", "antspyx")

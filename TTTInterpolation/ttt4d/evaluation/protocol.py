@@ -24,7 +24,7 @@ CURVE_BINS = 10
 class Protocol:
     """words: what it does, for tables and reports.
 
-    fit: brings the frames (T, k, j, i) of a case, in its own intensities, onto the grid on which methods and figures work.
+    fit: brings the frames (T, k, j, i) of a case, in its own intensities, onto the grid of methods and figures.
     comparable: with the published tables, `cardiac` or `lung`; empty where figures do not compare with them.
     """
 
@@ -99,9 +99,9 @@ def evaluate(pairs: Sequence[Pair], methods: Mapping[str, Method],
              progress: Callable[[str, str], None] = lambda method, case: None) -> Dict[str, Any]:
     """Measure methods on pairs.
 
-    Gives plain JSON: `methods` with the mean and standard error (`_se`) of each figure over all frames, the mean seconds
-    a case and the PSNR over time (`curve`, pairs of time and dB in ten steps); `cases` with the same for each case, and
-    its PSNR at each time. `progress` hears of each method and case before it is run.
+    Gives plain JSON: `methods` with the mean and standard error (`_se`) of each figure over all frames, the mean
+    seconds a case and the PSNR over time (`curve`, pairs of time and dB in ten steps); `cases` with the same for each
+    case, and its PSNR at each time. `progress` hears of each method and case before it is run.
     """
     cases: List[Dict[str, Any]] = [{"name": pair.name, "methods": {}} for pair in pairs]
     summary: Dict[str, Any] = {}

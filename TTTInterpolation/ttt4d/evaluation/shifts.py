@@ -41,7 +41,7 @@ def gamma(exponent: float) -> Shift:
 
 
 def noise(deviation: float) -> Shift:
-    """Gaussian noise, a draw for each voxel of each frame, cut off at 0 and 1 so that the scale stays that of the truth."""
+    """Gaussian noise, drawn for each voxel of each frame; cut off at 0 and 1, so that the scale stays the truth's."""
     return Shift(lambda frames, random: np.clip(frames + deviation * random.standard_normal(frames.shape), 0, 1),
                  clean_truth=True)
 

@@ -42,10 +42,12 @@ HEADER = ["method", "PSNR dB", "NCC", "SSIM", "NMSE %", "seconds a case"]
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report of `ttt4d evaluate` as tables: measured rows, the published ones, and the shifts where there are any."""
+    """The report of `ttt4d evaluate` as tables: measured rows, published rows, and the shifts if any."""
     protocol = PROTOCOLS[report["protocol"]]
-    lines = [f"{report['frames']} frames of {len(report['cases'])} cases; {protocol.words}. Mean +- standard error.", ""]
-    lines += _table(HEADER, [[name, *_figures(row), f"{row['seconds']:.2f}"] for name, row in report["methods"].items()])
+    counts = f"{report['frames']} frames of {len(report['cases'])} cases"
+    lines = [f"{counts}; {protocol.words}. Mean +- standard error.", ""]
+    rows = report["methods"].items()
+    lines += _table(HEADER, [[name, *_figures(row), f"{row['seconds']:.2f}"] for name, row in rows])
     table = PUBLISHED[protocol.comparable or "cardiac"]
     note = "same protocol" if protocol.comparable else "another protocol (cardiac): NOT comparable with the rows above"
     lines += ["", f"Published figures, {note}.", ""]
@@ -77,5 +79,5 @@ def _shifts(shifts: Mapping[str, Any]) -> List[str]:
 
 def _table(header: List[str], rows: List[List[str]]) -> List[str]:
     widths = [max(len(row[n]) for row in [header, *rows]) for n in range(len(header))]
-    line = lambda cells: "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths)) + " |"
-    return [line(header), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)]
+    lines = ["| " + " | ".join(c.ljust(width) for c, width in zip(row, widths)) + " |" for row in [header, *rows]]
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]

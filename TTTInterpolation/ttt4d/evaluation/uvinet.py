@@ -1,7 +1,7 @@
-"""The published method as a peer: UVI-Net (Kim et al., CVPR 2024), and the published test-time training as it was written.
+"""The published method as a peer: UVI-Net (Kim et al., CVPR 2024), and the published test-time training as written.
 
-Our own writing of both, to stand beside ours on the same cases. Two things differ, and both help it: warps hold the edge
-value outside instead of zero, and volumes need no padding to multiples of 16 (upsampling goes to the size of the skip).
+Our own writing of both, to stand beside ours on the same cases. Two things differ, and both help it: warps hold the
+edge value outside instead of zero, and volumes need no padding to multiples of 16 (upsampling goes to the skip's size).
 
     python -m ttt4d.evaluation.uvinet --data DIR --out FILE --minutes 60
 
@@ -127,7 +127,8 @@ class UVINet(nn.Module):
         super().__init__()
         self.features, self.flow, self.refinement, self.rotation = Features(), Flow(), Refinement(), Rotation()
 
-    def between(self, phase0: Tensor, phase1: Tensor, flow01: Tensor, flow10: Tensor, t: Tensor) -> Tuple[Tensor, Tensor]:
+    def between(self, phase0: Tensor, phase1: Tensor, flow01: Tensor, flow10: Tensor,
+                t: Tensor) -> Tuple[Tensor, Tensor]:
         """Frame and residual (batch, 1, k, j, i) at the time t (batch,) between two phases, by the flows of `flow`."""
         t = t.view(-1, 1, 1, 1, 1)
         flow0, flow1 = t * flow01, (1 - t) * flow10
@@ -145,7 +146,8 @@ def cycle_loss(model: UVINet, phase0: Tensor, phase1: Tensor, random: torch.Gene
     before = warp(phase0, a1 * flow01)
     middle = warp(phase0, a2 * flow01) if a2 < 0.5 else warp(phase1, (1 - a2) * flow10)
     after = warp(phase1, (1 - a3) * flow10)
-    for first, second, start, end, truth, moment in ((before, middle, a1, a2, phase0, 0.0), (middle, after, a2, a3, phase1, 1.0)):
+    back = ((before, middle, a1, a2, phase0, 0.0), (middle, after, a2, a3, phase1, 1.0))
+    for first, second, start, end, truth, moment in back:
         t = phase0.new_full((len(phase0),), (moment - start) / (end - start))
         frame, residual = model.between(first, second, *model.flow(first, second), t)
         loss = loss + _dissimilarity(frame, truth) + residual.abs().mean()
@@ -163,9 +165,11 @@ def rotation_loss(model: UVINet, phase: Tensor, random: torch.Generator) -> Tens
 
 
 class UVINetMethod(Method):
-    """A trained UVI-Net. With `adapt` the published test-time training as written: before each case, 50 steps of rotation on
-    the first phase alone, which change f (it feeds the refinement only), and no way back to the trained weights between
-    cases."""
+    """A trained UVI-Net.
+
+    With `adapt` the published test-time training as written: before each case, 50 steps of rotation on the first phase
+    alone, which change f (it feeds the refinement only), and no way back to the trained weights between cases.
+    """
 
     def __init__(self, checkpoint: str, adapt: bool, seed: int = 0) -> None:
         self.model = UVINet()
@@ -190,11 +194,11 @@ class UVINetMethod(Method):
         return list(frames[:len(times), 0].numpy())
 
 
-def train(data: str, out: Path, minutes: float, batch: int = 2, seed: int = 0, split: str = "train") -> Dict[str, float]:
-    """Train for so many minutes, on from the checkpoint `out` if it exists; gives steps and mean loss of the last hundred."""
+def train(data: str, out: Path, minutes: float, batch: int = 2, seed: int = 0) -> Dict[str, float]:
+    """Train for so many minutes, on from the checkpoint `out` if it exists; gives steps and their recent mean loss."""
     data_set = open_data(data)
     groups: Dict[Tuple[int, ...], List[Tensor]] = {}
-    for case in data_set.split(split):
+    for case in data_set.split("train"):
         pair = pair_of(case, PROTOCOLS[data_set.protocol])
         groups.setdefault(pair.phase0.shape, []).append(torch.from_numpy(np.stack([pair.phase0, pair.phase1])))
     model = UVINet()
