@@ -1,0 +1,179 @@
+"""The auxiliary tasks g: each takes a volume of any size, and learns from what its paper says and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttt4d.auxiliary import TASKS, task_class
+from ttt4d.auxiliary.reconstruction import Reconstruction, patch_size
+from ttt4d.auxiliary.rotation import Rotation
+from ttt4d.auxiliary.task import AuxiliaryTask, Batch
+from ttt4d.network.features import padded_size, pyramid_strides
+from ttt4d.network.interpolator import InterpolationNetwork
+
+SIZES = st.tuples(st.integers(1, 20), st.integers(2, 40), st.integers(2, 40))
+SPACINGS = st.sampled_from([(8.0, 1.5, 1.5), (1.0, 1.0, 1.0), (2.0, 1.0, 3.0)])
+
+
+@pytest.fixture(scope="module")
+def network(small) -> InterpolationNetwork:
+    torch.manual_seed(2)
+    return InterpolationNetwork(small)
+
+
+def on_canvas(size, spacing=(8.0, 1.5, 1.5), seed=0) -> Batch:
+    strides = pyramid_strides(size, spacing, 3)
+    phases = torch.rand(2, 1, *padded_size(size, strides), generator=torch.Generator().manual_seed(seed))
+    return Batch(phases, strides)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@settings(max_examples=15)
+@given(size=SIZES, spacing=SPACINGS)
+def test_every_task_has_a_loss_for_any_size(network, small, name, size, spacing):
+    loss = task_class(name)(small).loss(network, on_canvas(size, spacing), seeded())
+    assert loss.shape == () and torch.isfinite(loss) and loss >= 0
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_differentiable_in_f_and_in_its_head(network, small, name):
+    task = task_class(name)(small)
+    loss = task.loss(network, on_canvas((4, 20, 26)), seeded())
+    parameters = [*network.features.parameters(), *task.parameters()]
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    used = [g is not None and bool(g.abs().sum() > 0) for g in gradients]
+    assert all(used[:len(list(network.features.parameters()))])
+    assert any(used[len(list(network.features.parameters())):])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_same_draws_give_the_same_loss(network, small, name):
+    task, batch = task_class(name)(small), on_canvas((4, 20, 26))
+    assert torch.equal(task.loss(network, batch, seeded(3)), task.loss(network, batch, seeded(3)))
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("phase", [0, 1])
+def test_every_task_learns_from_both_phases(network, small, name, phase):
+    """The published code never looks at the second one."""
+    task, batch = task_class(name)(small), on_canvas((4, 20, 26))
+    other = batch.phases.clone()
+    other[phase] = other[phase].flip(-1)
+    changed = Batch(other, batch.strides)
+    assert not torch.equal(task.loss(network, batch, seeded()), task.loss(network, changed, seeded()))
+
+
+# -- reconstruction ----------------------------------------------------------------------------------------------------
+
+
+@given(SIZES, SPACINGS, st.integers(0, 99))
+def test_80_percent_of_the_patches_are_hidden_for_any_size(size, spacing, seed):
+    strides = pyramid_strides(size, spacing, 4)
+    size = padded_size(size, strides)
+    mask = Reconstruction.mask(size, strides, seeded(seed))
+    assert mask.shape == (1, 1, *size)
+    patch = patch_size(strides)
+    corners = mask[0, 0, ::patch[0], ::patch[1], ::patch[2]]
+    assert corners.sum() == round(0.8 * corners.numel())
+    whole = corners
+    for axis, n in enumerate(patch):
+        whole = whole.repeat_interleave(n, axis)
+    assert torch.equal(mask[0, 0], whole[:size[0], :size[1], :size[2]])  # a patch is hidden as a whole, or visible
+
+
+def test_a_patch_follows_the_slices():
+    assert patch_size(pyramid_strides((7, 97, 97), (10.0, 1.5, 1.5), 4)) == (1, 8, 8)
+    assert patch_size(pyramid_strides((65, 97, 97), (1.0, 1.0, 1.0), 4)) == (8, 8, 8)
+
+
+def test_each_phase_and_each_step_hides_other_patches():
+    strides, generator = pyramid_strides((4, 33, 33), (8.0, 1.5, 1.5), 3), seeded()
+    masks = [Reconstruction.mask((4, 33, 33), strides, generator) for _ in range(3)]
+    assert not torch.equal(masks[0], masks[1]) and not torch.equal(masks[1], masks[2])
+
+
+def test_the_error_ignores_the_visible_patches():
+    image, truth = torch.rand(2, 2, 1, 4, 16, 16)
+    mask = Reconstruction.mask((4, 16, 16), [(1, 4, 4)], seeded())
+    error = Reconstruction.masked_error(image, truth, mask.expand_as(truth))
+    elsewhere = torch.where(mask == 1, image, torch.full_like(image, 1e3))
+    assert torch.equal(Reconstruction.masked_error(elsewhere, truth, mask.expand_as(truth)), error)
+    assert error == pytest.approx((image - truth).square()[mask.expand_as(truth) == 1].mean().item(), rel=1e-5)
+
+
+def test_hidden_patches_are_hidden_before_f_sees_them(network, small):
+    """What lies under the mask never changes the reconstruction; what is visible does."""
+    class Answering(Reconstruction):
+        def decode(self, features):
+            self.decoded = super().decode(features)
+            return self.decoded
+
+    task, batch = Answering(small), on_canvas((4, 20, 26))
+    task.loss(network, batch, seeded(5))
+    decoded, draws = task.decoded, seeded(5)
+    masks = torch.cat([Reconstruction.mask(batch.phases.shape[2:], batch.strides, draws) for _ in batch.phases])
+    for hidden in (True, False):
+        other = torch.where((masks == 1) == hidden, torch.rand_like(batch.phases), batch.phases)
+        task.loss(network, Batch(other, batch.strides), seeded(5))
+        assert torch.equal(task.decoded, decoded) == hidden
+
+
+def test_a_visible_change_reaches_the_loss_only_through_f(network, small):
+    """A head that says nothing cannot tell what is visible."""
+    task, batch = Reconstruction(small), on_canvas((4, 20, 26))
+    torch.nn.init.zeros_(task.leave.weight)
+    draws = seeded(5)
+    masks = torch.cat([Reconstruction.mask(batch.phases.shape[2:], batch.strides, draws) for _ in batch.phases])
+    visible_changed = Batch(torch.where(masks == 0, torch.rand_like(batch.phases), batch.phases), batch.strides)
+    assert torch.equal(task.loss(network, batch, seeded(5)), task.loss(network, visible_changed, seeded(5)))
+
+
+# -- rotation ----------------------------------------------------------------------------------------------------------
+
+
+def test_rotation_learns_to_tell_the_quarter_turns_of_a_volume_that_is_not_square(small):
+    """Four classes, told apart within a few steps on an image with a way up."""
+    torch.manual_seed(0)
+    network, task = InterpolationNetwork(small), Rotation(small)
+    for parameter in (*network.features.parameters(), *task.parameters()):
+        if parameter.dim() > 1:
+            torch.nn.init.kaiming_normal_(parameter, 0.1)  # or the first steps go into making the image audible
+    ramp = torch.linspace(0, 1, 16).expand(4, 1, 2, 12, 16).contiguous()
+    batch, generator = Batch(ramp, [(1, 1, 1), (1, 2, 2), (1, 1, 1)]), seeded()
+    optimizer, losses = task.optimizer(network, 2e-3), []
+    for _ in range(60):
+        loss = task.loss(network, batch, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[:5]) / 5 > 1.2  # ln 4 = 1.39 is a guess
+    assert sum(losses[-10:]) / 10 < 0.3
+
+
+def test_an_image_without_a_way_up_has_no_right_answer(network, small):
+    """It looks the same whichever way it is turned: on average no head does better than a guess."""
+    task = Rotation(small)
+    batch = Batch(torch.full((2, 1, 3, 24, 32), 0.5), [(1, 1, 1), (1, 2, 2), (1, 2, 2)])
+    losses = [task.loss(network, batch, seeded(seed)).item() for seed in range(40)]
+    assert sum(losses) / 40 > 1.25
+
+
+def test_a_new_task_is_a_loss_and_the_rest_is_there(network):
+    class Brightness(AuxiliaryTask):
+        def loss(self, network, batch, generator):
+            return (network.features(batch.phases, batch.strides)[0].mean() - 0.5) ** 2
+
+    task, batch = Brightness(), on_canvas((3, 12, 12))
+    optimizer = task.optimizer(network, 1e-2)
+    before = task.loss(network, batch, seeded())
+    before.backward()
+    optimizer.step()
+    assert task.loss(network, batch, seeded()) < before
