@@ -42,6 +42,7 @@ _FORMATS = "NRRD (.nrrd, .nhdr), NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), 
 # MR: expert labels 0.92, the images themselves 0.7 to 0.78 when cut down to 4 grey levels and 0.3 to 0.5 with 32.
 _LABEL_VALUES = 256
 _LABEL_EQUAL_NEIGHBOURS = 0.8
+_LABEL_CERTAIN_VALUES = 4  # so few values are labels, however ragged
 
 
 _NRRD_TYPES = {"int8": "int8", "uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32",
@@ -473,7 +474,7 @@ def _is_label_map(array: np.ndarray) -> bool:
         either = inside[tuple(a)] | inside[tuple(b)]
         pairs += np.count_nonzero(either)
         equal += np.count_nonzero(either & (array[tuple(a)] == array[tuple(b)]))
-    return len(values) == 2 or equal > _LABEL_EQUAL_NEIGHBOURS * pairs
+    return len(values) <= _LABEL_CERTAIN_VALUES or equal > _LABEL_EQUAL_NEIGHBOURS * pairs
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import os
 import shutil
 import time as clock
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -40,7 +40,7 @@ class Request:
     output: str
     phases: Tuple[str, ...] = ()
     sequence: Optional[str] = None
-    settings: InterpolationSettings = field(default_factory=InterpolationSettings)
+    settings: InterpolationSettings = InterpolationSettings()
     displacements: Optional[str] = None
     report: Optional[str] = None
     preview: Optional[str] = None
@@ -113,7 +113,8 @@ class Job:
         settings = self.request.settings
         interpolator = Interpolator(settings.weights, settings.device)
         try:
-            result = interpolator.run(phases, settings, _part(progress, 0.02, 0.98), cancelled)
+            result = interpolator.run(phases, settings, _part(progress, 0.02, 0.98), cancelled,
+                                      displacements=self.request.displacements is not None)
             report = result.report
             report["messages"][:0] = messages
             report["seconds"].update(reading=read - began, loading=clock.monotonic() - read, writing=0.0)

@@ -16,9 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import threading
 import traceback
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 from .errors import Cancelled, SettingsError
 from .progress import Progress
@@ -32,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """None: all that is wanted stands in the request."""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serve the one request on standard input; returns the exit status."""
+def run(arguments: argparse.Namespace) -> NoReturn:
+    """Serve the one request on standard input, and end the process with its exit status."""
     # The two ends of the corridor are ours alone. What a library prints goes to standard error. And no library finds a
     # pipe on standard input that is being read: on Windows, looking at such a one blocks until the read ends.
     requests, lines = os.dup(0), os.dup(1)
@@ -41,7 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    return Worker(requests, lines).run()
+    status = Worker(requests, lines).run()
+    sys.stderr.flush()
+    os._exit(status)  # at once: all is said and written, and taking torch down in good order takes its time
 
 
 class Worker:
@@ -112,8 +115,8 @@ class Worker:
             self._send("error", kind="user", message=sentence, details=None)
         return status
 
-    def _send(self, kind: str, **values: Any) -> None:
-        line = (json.dumps({"type": kind, **values}) + "\n").encode()
+    def _send(self, line_type: str, **values: Any) -> None:
+        line = (json.dumps({"type": line_type, **values}) + "\n").encode()
         with self._sending:
             try:
                 while line:
