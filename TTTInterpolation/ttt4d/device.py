@@ -72,9 +72,10 @@ def canvas_voxels(device: torch.device, native_voxels: int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's memory is full, in the words of CUDA, MPS or the CPU allocator."""
+    """Whether an error says that the device's memory is full, in the words of CUDA, MPS, or what allocates on the CPU."""
     words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
+    return isinstance(error, MemoryError) or any(sign in words for sign in (
+        "out of memory", "can't allocate memory", "bad_alloc", "alloc_failed", "could not create a primitive"))
 
 
 def _mps() -> bool:

@@ -29,6 +29,9 @@ from .schemes import LOOPS, Adaptation
 from .settings import NO_ADAPTATION, InterpolationSettings
 from .volume import Volume
 
+# How often a canvas that does not fit a device is made half as large before the device is given up.
+HALVINGS = 3
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -81,12 +84,16 @@ class Interpolator:
         """Frames between each two neighbouring phases, the phases themselves among them, in order of time.
 
         phases: two or more on one grid; their last is followed by their first if the settings say cyclic.
-        Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), Cancelled when asked to stop.
+        Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), InputError when the scalar
+        types differ or a phase is missing, Cancelled when asked to stop.
         """
         for phase in phases[1:]:
             differences = phases[0].geometry.differences(phase.geometry)
             if differences:
                 raise GeometryError(f"The phases lie on different grids ({differences}): resample them onto one.")
+            if phase.array.dtype != phases[0].array.dtype:
+                raise InputError(f"The phases have different scalar types ({phases[0].array.dtype} and "
+                                 f"{phase.array.dtype}): convert them to one.")
         if len(phases) < 2:
             raise InputError("Interpolation needs at least two phases: give another.")
         run = _Run(self, list(phases), settings, progress, cancelled, displacements)
@@ -106,6 +113,8 @@ class _Run:
         self.count = len(self.pairs) * (len(self.times) + 1) + (0 if settings.cyclic else 1)
         self.dtype = IntensityScale.of(phases).dtype
         self.voxels = devices.canvas_voxels(self.device, phases[0].array.size)
+        self.halvings = HALVINGS
+        self.adapted = 0.0
         self.seconds = {"adaptation": 0.0, "interpolation": 0.0}
         self.made = 0
         self.report: Dict[str, Any] = {
@@ -135,10 +144,11 @@ class _Run:
     def _adapted_pairs(self, first: int) -> Iterator[int]:
         """Pair numbers from `first`; when one is yielded the network holds the weights adapted for it."""
         chosen = self.settings.adaptation
+        levels = len(self.model.network.settings.features)
+        self.canvas = Canvas.fit(self.phases[0].geometry, levels, self.voxels, self.settings.canvas)
+        self.report.update(canvas=list(self.canvas.padded), device=str(self.device))
         network = copy.deepcopy(self.model.network).to(self.device)
         self.network = network
-        self.canvas = Canvas.fit(self.phases[0].geometry, len(network.settings.features), self.voxels, self.settings.canvas)
-        self.report.update(canvas=list(self.canvas.padded), device=str(self.device))
         if chosen.auxiliary == NO_ADAPTATION:
             yield from range(first, len(self.pairs))
             return
@@ -150,9 +160,9 @@ class _Run:
         def on_step(number: int, iteration: int, loss: float) -> None:
             nonlocal done
             done += 1
+            self.adapted = max(self.adapted, done / total)  # a run that starts again on a smaller canvas has been further
             self._tell("adaptation", f"Adapting to the patient, {iteration} of {iterations}",
-                       {"batch": number, "iteration": iteration, "iterations": iterations, "loss": loss},
-                       adapted=done / total)
+                       {"batch": number, "iteration": iteration, "iterations": iterations, "loss": loss})
             stop_if(self.cancelled)
 
         adaptation = Adaptation(network, task, iterations, chosen.learning_rate or task.learning_rate,
@@ -171,6 +181,7 @@ class _Run:
         return Batch(torch.cat([self._on_canvas(phase) for phase in self.pairs[pair]]), self.canvas.strides)
 
     def _on_canvas(self, phase: Volume) -> torch.Tensor:
+        stop_if(self.cancelled)
         return self.canvas.scaled_phase(IntensityScale.of([phase]).to_unit(phase.array)).to(self.device)
 
     # -- interpolation ---------------------------------------------------------------------------------------------
@@ -242,18 +253,18 @@ class _Run:
         self._tell("interpolation", f"Frame {self.made} of {self.count}", {"frame": self.made, "frames": self.count})
         return Frame(array, index, pair, time, acquired, displacement)
 
-    def _tell(self, stage: str, message: str, metrics: Dict[str, float], adapted: float = 1.0) -> None:
+    def _tell(self, stage: str, message: str, metrics: Dict[str, float]) -> None:
         """The fraction is split half and half between the stages; without adaptation all of it is interpolation."""
         share = 0.0 if self.settings.adaptation.auxiliary == NO_ADAPTATION else 0.5
-        fraction = share * adapted + (1 - share) * self.made / self.count
+        fraction = share * self.adapted + (1 - share) * self.made / self.count
         self.progress(Progress(stage, min(fraction, 1.0), message, metrics))
 
     def _smaller(self) -> bool:
-        """Make the canvas half as large, three times at most, then go to the CPU; False when there is nothing left to try."""
-        floor = devices.canvas_voxels(self.device, self.phases[0].array.size) / 10
+        """Make the canvas half as large, a few times, then go to the CPU; False when there is nothing left to try."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self.voxels / 2 > floor:
+        if self.halvings:
+            self.halvings -= 1
             self.voxels = min(self.voxels, int(np.prod(self.canvas.padded))) // 2
             self.report["messages"].append(
                 f"The {self.device.type.upper()}'s memory is full: going on with a canvas of {self.voxels} voxels.")
@@ -262,5 +273,6 @@ class _Run:
             self.report["messages"].append(f"The {self.device.type.upper()}'s memory is too small: going on with the CPU.")
             self.device = torch.device("cpu")
             self.voxels = devices.CPU_VOXELS
+            self.halvings = HALVINGS
             return True
         return False
