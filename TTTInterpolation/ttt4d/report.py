@@ -38,6 +38,13 @@ def peak_memory_mib() -> Optional[float]:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def peak_gpu_memory_mib(device: str) -> Optional[float]:
+    """The most memory this process has held on a CUDA device, in MiB; None on any other."""
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.startswith("cuda") else None
+
+
 def provenance(report: Dict[str, Any]) -> Dict[str, str]:
     """What the header of a result keeps of its report: flat words, no names of files but a user's own weights."""
     return {

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
+import threading
 import time as clock
 import uuid
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Job:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self._outputs = contextlib.ExitStack()
+        self._outputs, self._closing = contextlib.ExitStack(), threading.Lock()
 
     def run(self, progress: ProgressCallback, frame_written: FrameCallback, cancelled: CancelCheck) -> Dict[str, Any]:
         """Do it; returns the report. Raises a UserError, or Cancelled.
@@ -118,8 +119,12 @@ class Job:
             report = result.report
             report["messages"][:0] = messages
             report["seconds"].update(reading=read - began, loading=clock.monotonic() - read, writing=0.0)
-            with self._outputs:
+            try:
                 self._write(phases, result, progress, frame_written, cancelled)
+            except BaseException as error:
+                self._close(error)
+                raise
+            self._close()
         except (MemoryError, RuntimeError) as error:
             if not device.is_out_of_memory(error):
                 raise
@@ -132,8 +137,12 @@ class Job:
 
         The process has to end at once after this.
         """
-        error = Cancelled()
-        self._outputs.__exit__(type(error), error, None)
+        self._close(Cancelled())
+
+    def _close(self, error: Optional[BaseException] = None) -> None:
+        """Put every output in place, or after an error remove them all; the second to come finds it done."""
+        with self._closing:
+            self._outputs.__exit__(type(error) if error else None, error, None)
 
     def _read(self, progress: ProgressCallback, cancelled: CancelCheck, messages: List[str]) -> List[Any]:
         """The phases on the first one's grid and in its scalar type; what that took is said in `messages`."""
@@ -173,7 +182,7 @@ class Job:
         """Stream the frames into every output. They get their names only when the last of them is complete."""
         from . import io
         from .preview import Preview
-        from .report import peak_memory_mib, provenance, versions
+        from .report import peak_gpu_memory_mib, peak_memory_mib, provenance, versions
 
         request, report, enter = self.request, result.report, self._outputs.enter_context
         report.update(versions=versions(), date=datetime.now(timezone.utc).isoformat(timespec="seconds"))
@@ -200,7 +209,7 @@ class Job:
         if preview:
             with io.writing(request.preview):
                 preview.save(preview_file, os.path.splitext(request.preview)[1])
-        report["peak_memory_mib"] = peak_memory_mib()
+        report.update(peak_memory_mib=peak_memory_mib(), peak_gpu_memory_mib=peak_gpu_memory_mib(report["device"]))
         report["seconds"] = {stage: round(seconds, 3) for stage, seconds in report["seconds"].items()}
         if report_file:
             with io.writing(request.report), open(report_file, "w", encoding="utf-8") as file:

@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 from typing import Any, NoReturn, Optional
 
@@ -54,7 +55,7 @@ class Worker:
         self._requests, self._lines = requests, lines
         self._sending = threading.Lock()
         self._cancelled = threading.Event()
-        self._ended = threading.Event()
+        self._last_word = threading.Lock()  # taken once, by who ends the process
         self._stopwatch = Stopwatch()
         self._job: Optional[Job] = None
 
@@ -65,9 +66,9 @@ class Worker:
             threading.Thread(target=self._watch, daemon=True).start()
             report = self._job.run(self._progress, self._frame, self._cancelled.is_set)
         except BaseException as error:  # an interrupt from the keyboard too: whatever it is, the other side is told
-            self._ended.set()
+            self._last_word.acquire()
             return self._failed(error)
-        self._ended.set()
+        self._last_word.acquire()
         self._send("result", output=request.output, report=report)
         return DONE
 
@@ -91,10 +92,11 @@ class Worker:
         while os.read(self._requests, 4096):
             pass
         self._cancelled.set()
-        if not self._ended.wait(PATIENCE):
-            self._job.abandon()
-            self._send("cancelled")
-            os._exit(INTERRUPTED)
+        time.sleep(PATIENCE)
+        self._last_word.acquire()
+        self._job.abandon()
+        self._send("cancelled")
+        os._exit(INTERRUPTED)
 
     def _progress(self, progress: Progress) -> None:
         elapsed, remaining = self._stopwatch(progress.fraction)
