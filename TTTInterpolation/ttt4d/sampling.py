@@ -64,6 +64,17 @@ def scaled(displacement: Tensor, factor: Tensor) -> Tensor:
     return displacement * factor.view(-1, 1, 1, 1, 1)
 
 
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """How alike `a` is to `b` at each of the 27 neighbouring voxels: cosines over the channels (batch, 27, k, j, i).
+
+    Maps (batch, channel, k, j, i); zero beyond the edge. What tells a network which way things moved, without learning it.
+    """
+    a, b = F.normalize(a.float(), dim=1, eps=1e-3), F.pad(F.normalize(b.float(), dim=1, eps=1e-3), (1,) * 6)
+    nk, nj, ni = a.shape[2:]
+    return torch.stack([(a * b[:, :, k:k + nk, j:j + nj, i:i + ni]).sum(dim=1)
+                        for k in range(3) for j in range(3) for i in range(3)], dim=1)
+
+
 def gradients(field: Tensor) -> Tuple[Tensor, ...]:
     """Forward differences along each axis that has more than one voxel."""
     return tuple(field.diff(dim=axis) for axis in (2, 3, 4) if field.shape[axis] > 1)

@@ -10,7 +10,6 @@ import copy
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterator, List, Sequence
 
-import torch
 from torch import Generator, nn
 
 from .auxiliary.task import AuxiliaryTask, Batch
@@ -41,7 +40,7 @@ class Adaptation:
     def restart(self) -> None:
         """Back to w0 bit for bit; the optimiser and the random draws start again too."""
         self.learning.load_state_dict(self.w0)
-        self.optimizer = torch.optim.Adam(self.learning.parameters(), lr=self.learning_rate)
+        self.optimizer = self.task.optimizer(self.network, self.learning_rate)
         self.generator = Generator().manual_seed(self.seed)
 
     def step(self, number: int, batch: Batch) -> None:

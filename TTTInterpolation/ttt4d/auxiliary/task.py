@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Generator, Tensor, nn
 
 from ..network.features import Strides
@@ -34,3 +35,7 @@ class AuxiliaryTask(nn.Module):
     def loss(self, network: InterpolationNetwork, batch: Batch, generator: Generator) -> Tensor:
         """L_g of one batch, a scalar. Differentiable in f (`network.features`) and in this head; h is frozen by the caller."""
         raise NotImplementedError
+
+    def optimizer(self, network: InterpolationNetwork, learning_rate: float) -> torch.optim.Optimizer:
+        """What takes the steps: over f and this head."""
+        return torch.optim.Adam([*network.features.parameters(), *self.parameters()], lr=learning_rate)

@@ -27,7 +27,7 @@ class FeatureExtractor(nn.Module):
 
     def forward(self, image: Tensor, strides: Strides) -> List[Tensor]:
         """image (batch, 1, k, j, i) in [0, 1] -> one map a level, finest first; strides: one (k, j, i) a level."""
-        levels, x = [], image
+        levels, x = [], 2 * image - 1
         for down, same, stride in zip(self.down, self.same, strides):
             x = F.leaky_relu(F.conv3d(x, down.weight, down.bias, stride, padding=1), 0.1)
             x = F.leaky_relu(same(x), 0.1)

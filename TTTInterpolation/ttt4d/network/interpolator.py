@@ -20,7 +20,7 @@ class NetworkSettings:
 
     features: Tuple[int, ...] = (8, 16, 32, 48)
     motion: Tuple[int, ...] = (24, 48, 64)
-    refinement: Tuple[int, ...] = (16, 32, 32)
+    refinement: Tuple[int, ...] = (8, 16, 32)
 
     def to_json(self) -> Dict[str, Any]:
         return asdict(self)
@@ -63,6 +63,12 @@ class InterpolationNetwork(nn.Module):
         self.features = FeatureExtractor(settings.features)
         self.motion = Motion(settings.features, settings.motion)
         self.refinement = Refinement(settings.features, settings.refinement)
+        for module in self.modules():
+            # Without normalisation layers, torch's own start shrinks the signal by half a layer and training crawls.
+            if isinstance(module, nn.Conv3d) and module.out_channels > 2:
+                nn.init.kaiming_normal_(module.weight, a=0.1)
+                nn.init.zeros_(module.bias)
+        self.motion.start_still()
 
     def forward(self, phase0: Tensor, phase1: Tensor, time: Tensor, strides: Strides) -> Estimate:
         """phase0, phase1 (batch, 1, k, j, i) in [0, 1] on a canvas of `padded_size`; time (batch,) in [0, 1]."""
@@ -73,13 +79,24 @@ class InterpolationNetwork(nn.Module):
 
     def estimate(self, phase0: Tensor, phase1: Tensor, features0: List[Tensor], features1: List[Tensor], time: Tensor) -> Estimate:
         """The same from features already extracted: what several times of one pair share."""
-        to0, to1 = self.motion(features0, features1, time)
-        warped0, warped1 = sampling.warp(phase0, to0), sampling.warp(phase1, to1)
+        estimate = self.move(features0, features1, time)
+        return self.refine(estimate, phase0, phase1, features0, features1, time)
+
+    def move(self, features0: List[Tensor], features1: List[Tensor], time: Tensor) -> Estimate:
+        """Motion and confidence alone, without a residual."""
+        to0, to1, confidence = self.motion(features0, features1, time)
+        odds = torch.logit(1 - time.float(), eps=1e-4).view(-1, 1, 1, 1, 1)
+        return Estimate(to0, to1, torch.sigmoid(odds + confidence), torch.zeros_like(confidence))
+
+    def refine(self, estimate: Estimate, phase0: Tensor, phase1: Tensor, features0: List[Tensor], features1: List[Tensor],
+               time: Tensor) -> Estimate:
+        """The estimate with its confidence corrected at full resolution, and a residual."""
+        warped = sampling.warp(phase0, estimate.to0), sampling.warp(phase1, estimate.to1)
         features = []
         for a, b in list(zip(features0, features1))[:len(self.settings.refinement)]:
             size = a.shape[2:]
-            features.append((sampling.warp(a, sampling.resize_displacement(to0, size)),
-                             sampling.warp(b, sampling.resize_displacement(to1, size))))
-        confidence, residual = self.refinement((warped0, warped1), features, time)
-        odds = torch.logit(1 - time.float(), eps=1e-4).view(-1, 1, 1, 1, 1)
-        return Estimate(to0, to1, torch.sigmoid(odds + confidence), residual)
+            features.append((sampling.warp(a, sampling.resize_displacement(estimate.to0, size)),
+                             sampling.warp(b, sampling.resize_displacement(estimate.to1, size))))
+        confidence, residual = self.refinement(warped, features, time)
+        weight = torch.sigmoid(torch.logit(estimate.weight, eps=1e-6) + confidence)
+        return Estimate(estimate.to0, estimate.to1, weight, residual)

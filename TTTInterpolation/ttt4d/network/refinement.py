@@ -1,4 +1,4 @@
-"""The second part of the main head h: how far to trust each warped phase, and what neither of them holds."""
+"""The second part of the main head h: the confidence at full resolution, and what neither warped phase holds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from .motion import TimeModulation
 
 
 class Refinement(nn.Module):
-    """A small U-Net over the warped phases and the warped features of f: a confidence and a residual.
+    """A small U-Net over the warped phases and the warped features of f: a correction of the confidence, and a residual.
 
-    confidence: log-odds added to the linear weight (1 - t) of phase 0, so that zero means plain blending.
     residual: added to the blend; what comes into the slice, and the noise that two phases average out.
     """
 
@@ -37,7 +36,7 @@ class Refinement(nn.Module):
     def forward(self, warped: Tuple[Tensor, Tensor], features: List[Tuple[Tensor, Tensor]], time: Tensor) -> Tuple[Tensor, Tensor]:
         """warped: both phases on the grid at time t (batch, 1, k, j, i); features: both phases' of f there, finest first.
 
-        Returns (confidence, residual), each (batch, 1, k, j, i).
+        Returns (confidence correction, residual), each (batch, 1, k, j, i).
         """
         x, skips = torch.cat([*warped, warped[0] - warped[1]], dim=1), []
         for n, (down, same, modulate) in enumerate(zip(self.down, self.down_same, self.time)):

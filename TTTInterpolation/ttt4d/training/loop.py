@@ -8,98 +8,70 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict
 
 import torch
 import torch.distributed as distributed
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
-from .. import sampling
-from ..auxiliary.task import Batch
-from ..network.features import pyramid_strides
 from ..weights import Model, new_model
+from .objectives import Loss
 from .samples import Sample
 
 Draw = Callable[[Generator], Sample]
-# What the slices of the training data are to each other where the header does not say: 10 mm apart, 1.5 mm pixels.
-SLICE_SPACING = (10.0, 1.5, 1.5)
+Objective = Callable[[Model, Sample, Generator], Loss]
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """steps: of Adam, its learning rate falling on a cosine from `learning_rate`; average: memory of the averaged weights.
-
-    auxiliary: weight of the auxiliary losses, small: f serves the main task first.
-    """
+    """steps: of Adam, its learning rate falling on a cosine from `learning_rate`; average: memory of the averaged weights."""
 
     steps: int = 6000
     learning_rate: float = 1e-3
     average: float = 0.998
-    auxiliary: float = 0.02
     seed: int = 0
-
-
-def log_error(image: Tensor, truth: Tensor) -> Tensor:
-    """Mean over the batch of ln(MSE): what PSNR measures, so that no frame counts more for being harder."""
-    return torch.log((image - truth).square().mean(dim=(1, 2, 3, 4)) + 1e-5).mean()
-
-
-def main_loss(model: Model, sample: Sample) -> Tensor:
-    """Supervised by the acquired frame: the blend alone must be good too, so that the motion carries what is motion."""
-    strides = pyramid_strides(sample.phase0.shape[2:], SLICE_SPACING, len(model.network.settings.features))
-    estimate = model.network(sample.phase0, sample.phase1, sample.time, strides)
-    blend = estimate.blend(sample.phase0, sample.phase1)
-    return (log_error(blend + estimate.residual, sample.truth) + 0.5 * log_error(blend, sample.truth)
-            + 0.01 * (sampling.roughness(estimate.to0) + sampling.roughness(estimate.to1)))
-
-
-def auxiliary_loss(model: Model, name: str, sample: Sample, generator: Generator) -> Tensor:
-    strides = pyramid_strides(sample.upright.shape[2:], SLICE_SPACING, len(model.network.settings.features))
-    return model.tasks[name].loss(model.network, Batch(sample.upright, strides), generator)
 
 
 class Trainer:
     """One training run; everything it needs to go on lies in its checkpoint."""
 
-    def __init__(self, draw: Draw, settings: TrainingSettings, device: torch.device, checkpoint: Path,
-                 model: Model = None) -> None:
+    def __init__(self, draw: Draw, objective: Objective, settings: TrainingSettings, device: torch.device,
+                 checkpoint: Path, model: Model = None) -> None:
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.world > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         torch.manual_seed(settings.seed)
-        self.draw, self.settings, self.device, self.checkpoint = draw, settings, device, checkpoint
+        self.draw, self.objective, self.settings = draw, objective, settings
+        self.device, self.checkpoint = device, checkpoint
         self.model = model or new_model()
         self.modules = nn.ModuleDict({"network": self.model.network, **self.model.tasks}).to(device)
         self.modules.requires_grad_(True).train()
         self.averaged = copy.deepcopy(self.modules)
         self.optimizer = torch.optim.Adam(self.modules.parameters(), lr=settings.learning_rate)
         self.generator = Generator().manual_seed(settings.seed + 1000 * self.rank)
-        self.step, self.seconds, self.history = 0, 0.0, []
+        self.step, self.seconds = 0, 0.0
         if checkpoint.is_file():
             self._resume()
 
     def run(self, report: Callable[[int, Dict[str, float]], None] = lambda step, losses: None, save_every: float = 120.0) -> Model:
         """Train to the last step; checkpoint every `save_every` seconds. Returns the averaged weights as a model."""
         saved = began = time.monotonic()
-        tasks: List[str] = list(self.model.tasks)
         before = self.seconds
         while self.step < self.settings.steps:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
             sample = Sample(*(x.to(self.device) for x in vars(self.draw(self.generator)).values()))
-            name = tasks[self.step % len(tasks)]
             with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
-                loss = main_loss(self.model, sample)
-                extra = auxiliary_loss(self.model, name, sample, self.generator)
+                loss, metrics = self.objective(self.model, sample, self.generator)
             self.optimizer.zero_grad(set_to_none=True)
-            (loss + self.settings.auxiliary * extra).backward()
+            loss.backward()
             self._share_gradients()
             nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
             self.optimizer.step()
             self._average()
             self.step += 1
             self.seconds = before + time.monotonic() - began
-            report(self.step, {"loss": loss.item(), name: extra.item(), "seconds": self.seconds})
+            report(self.step, {**metrics, "seconds": self.seconds})
             if time.monotonic() - saved > save_every or self.step == self.settings.steps:
                 self.save()
                 saved = time.monotonic()
@@ -121,7 +93,7 @@ class Trainer:
     def _share_gradients(self) -> None:
         if self.world > 1:
             for parameter in self.modules.parameters():
-                if parameter.grad is None:  # the head of the task that had no turn
+                if parameter.grad is None:  # a part that had no turn in this step
                     parameter.grad = torch.zeros_like(parameter)
                 distributed.all_reduce(parameter.grad)
                 parameter.grad /= self.world

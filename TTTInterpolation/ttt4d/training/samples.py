@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from .. import sampling
 from .cache import Beat
+from .draws import integer, uniform
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,6 @@ class Sample:
     truth: Tensor
     time: Tensor
     upright: Tensor
-
-
-def uniform(low: float, high: float, generator: Generator) -> float:
-    return low + (high - low) * torch.rand((), generator=generator).item()
-
-
-def integer(low: int, high: int, generator: Generator) -> int:
-    """A whole number from low to high, both included."""
-    return int(torch.randint(low, high + 1, (), generator=generator))
 
 
 def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
@@ -57,6 +49,7 @@ class BeatSampler:
         self.beats, self.crop, self.batch = beats, crop, batch
 
     def draw(self, generator: Generator) -> Sample:
+        """Each item from another patient."""
         depth = 7 if uniform(0, 1, generator) < 0.8 else 5
         beats = [b for b in self.beats if b.frames.shape[1] >= depth] or self.beats
         depth = min(depth, min(b.frames.shape[1] for b in beats))
@@ -71,8 +64,20 @@ class BeatSampler:
         upright = self._crop(beat.frames[[first, last]], depth, generator)[:, None]
         return Sample(stack[:, 0:1], stack[:, 2:3], stack[:, 1:2], torch.tensor(times, dtype=torch.float32), upright)
 
+    def draw_pair(self, generator: Generator) -> Sample:
+        """All items from one pair of phases, at different times."""
+        beat = self.beats[integer(0, len(self.beats) - 1, generator)]
+        first, middle, last = draw_times(beat, generator)
+        count, depth = len(beat.frames), min(7, beat.frames.shape[1])
+        length = (last - first) % count or count
+        steps = (torch.randperm(length - 1, generator=generator)[:self.batch] + 1).tolist()
+        frames = self._cropped(beat.frames[[first, last] + [(first + n) % count for n in steps]], depth, generator)
+        truth = frames[2:, None]
+        times = torch.tensor([n / length for n in steps], dtype=torch.float32)
+        return Sample(frames[0].expand_as(truth), frames[1].expand_as(truth), truth, times, frames[:2, None])
+
     def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
-        """(3, k, j, i) of 8 bits -> an augmented (3, depth, crop, crop) in [0, 1]."""
+        """(n, k, j, i) of 8 bits -> an augmented (n, depth, crop, crop) in [0, 1]."""
         if uniform(0, 1, generator) < 0.5:
             crop = self._turned(frames, depth, generator)
         else:

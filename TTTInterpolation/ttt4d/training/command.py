@@ -1,0 +1,97 @@
+"""Train base weights on acquired beats.
+
+Three stages, each starting from the file of the one before: `motion`, `supervised`, `adapted`. A run goes on from its
+checkpoint when the same command is given again. On several GPUs: `torchrun --nproc_per_node N -m ttt4d train ...`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+from pathlib import Path
+from typing import Any, Dict
+
+from ..errors import InputError, OutputError, SettingsError
+
+STAGES = ("motion", "supervised", "adapted")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", default=os.environ.get("TTT4D_DATA", "../shared/data"),
+                        help="folder in the ACDC layout (default: $TTT4D_DATA); its training split is used")
+    parser.add_argument("--cache", metavar="FILE", help="packed training data; made from --data where it is missing")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the weights file to write, .safetensors")
+    parser.add_argument("--name", default="cardiac", help="the weights' name in their card (default: cardiac)")
+    parser.add_argument("--start", metavar="NAME|FILE", help="weights to start from (default: fresh ones)")
+    parser.add_argument("--stage", choices=STAGES, default="supervised", help="what is minimised (default: supervised)")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=4, help="samples a step (default: 4)")
+    parser.add_argument("--crop", type=int, default=65, help="edge of a sample within the slice, 8 m + 1 voxels (default: 65)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and write the weights file; gives the exit status. Raises UserError for what the user can mend."""
+    import torch
+    from tqdm import tqdm
+
+    from .. import weights
+    from ..device import choose
+    from .cache import load
+    from .loop import Trainer, TrainingSettings
+    from .objectives import OBJECTIVES
+    from .samples import BeatSampler
+
+    output = Path(args.output)
+    if output.suffix != ".safetensors" or not output.absolute().parent.is_dir():
+        raise OutputError("The weights file must end in .safetensors and lie in a folder that exists: choose another.")
+    if min(args.steps, args.batch, args.crop - 16) < 1 or not 0 < args.learning_rate < 1:
+        raise SettingsError("Steps and batch must be 1 or more, the crop 17 or more, the learning rate between 0 and 1.")
+    messages = []
+    device = choose(args.device, messages)
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    sampler = BeatSampler(load(_cache(args)), args.crop, args.batch)
+    torch.manual_seed(args.seed)
+    model = weights.load(args.start) if args.start else weights.new_model()
+    trainer = Trainer(sampler.draw_pair if args.stage == "adapted" else sampler.draw, OBJECTIVES[args.stage],
+                      TrainingSettings(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed), device,
+                      output.with_suffix(".checkpoint"), model)
+    mean: Dict[str, float] = {}
+    with tqdm(total=args.steps, initial=trainer.step, disable=bool(trainer.rank), unit="step") as bar:
+
+        def report(step: int, metrics: Dict[str, float]) -> None:
+            for name, value in metrics.items():
+                mean[name] = value if name not in mean else 0.98 * mean[name] + 0.02 * value
+            bar.update()
+            if step % 20 == 0:
+                bar.set_postfix({name: f"{value:.3f}" for name, value in mean.items() if name != "seconds"})
+
+        trained = trainer.run(report)
+    if not trainer.rank:
+        weights.save(output, trained, _card(args, trainer, device, model.card))
+    return 0
+
+
+def _cache(args: argparse.Namespace) -> Path:
+    """The packed training split, made once."""
+    from ..evaluation.datasets import open_data
+    from .cache import pack
+
+    path = Path(args.cache) if args.cache else Path(args.output).with_suffix(".cache")
+    if not path.is_file():
+        cases = open_data(args.data).split("train")
+        if not cases:
+            raise InputError("There is no training split in this data: give a folder in the ACDC layout.")
+        pack(path, ((case.name, case.frames, case.ed, case.es) for case in cases))
+    return path
+
+
+def _card(args: argparse.Namespace, trainer: Any, device: Any, before: Dict[str, Any]) -> Dict[str, Any]:
+    """What the weights file says of itself: this stage, after those of the file it started from."""
+    stage = {"stage": args.stage, "steps": trainer.step, "batch": args.batch, "crop": args.crop, "seed": args.seed,
+             "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1), "device": device.type}
+    return {"name": args.name, "date": datetime.date.today().isoformat(), "stages": [*before.get("stages", []), stage]}

@@ -1,0 +1,69 @@
+"""Another scanner, drawn at random: the same beat with another contrast, noise, blur, coil or slice thickness.
+
+For training the network to adapt; the fixed suite that measures it is `ttt4d.evaluation.shifts`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from .draws import integer, uniform
+from .samples import Sample
+
+
+def disguised(sample: Sample, generator: Generator) -> Sample:
+    """The sample as one of six other scanners shows it. Noise falls on the phases only: the truth stays what is looked for."""
+    kind = integer(0, 5, generator)
+    if kind == 0:
+        exponent = math.exp(uniform(-1.0, 1.0, generator))
+        return _changed(sample, lambda x: x**exponent)
+    if kind == 1:
+        exponent = math.exp(uniform(-0.4, 0.4, generator))
+        return _changed(sample, lambda x: (1 - x)**exponent)
+    if kind == 2:
+        deviation = uniform(0.02, 0.09, generator)
+        noisy = [_noisy(x, deviation, generator) for x in (sample.phase0, sample.phase1)]
+        return dataclasses.replace(sample, phase0=noisy[0], phase1=noisy[1])
+    if kind == 3:
+        deviation = uniform(0.7, 2.0, generator)
+        return _changed(sample, lambda x: _blurred(x, deviation))
+    if kind == 4:
+        field = 1 + uniform(0.2, 0.7, generator) * _smooth_field(sample.phase0.shape[2:], generator)
+        return _changed(sample, lambda x: x * field)
+    return _changed(sample, lambda x: F.avg_pool3d(x, (2, 1, 1), ceil_mode=False)) if sample.phase0.shape[2] > 3 else sample
+
+
+def _changed(sample: Sample, change) -> Sample:
+    """Phases and truth alike, each in [0, 1] again."""
+    return dataclasses.replace(sample, **{name: _unit(change(getattr(sample, name).clamp(0, 1)))
+                                          for name in ("phase0", "phase1", "truth")})
+
+
+def _unit(x: Tensor) -> Tensor:
+    low = x.amin((1, 2, 3, 4), keepdim=True)
+    return (x - low) / (x.amax((1, 2, 3, 4), keepdim=True) - low).clamp(min=1e-3)
+
+
+def _noisy(x: Tensor, deviation: float, generator: Generator) -> Tensor:
+    # Every item of the batch is the same phase: one draw serves all.
+    draw = torch.randn(x[:1].shape, generator=generator).to(x)
+    return (x + deviation * draw).clamp(0, 1)
+
+
+def _blurred(x: Tensor, deviation: float) -> Tensor:
+    reach = math.ceil(3 * deviation)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2).to(x)
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, 1, -1)
+    x = F.conv3d(F.pad(x, (reach, reach, 0, 0, 0, 0), mode="replicate"), kernel)
+    return F.conv3d(F.pad(x, (0, 0, reach, reach, 0, 0), mode="replicate"), kernel.transpose(3, 4))
+
+
+def _smooth_field(size, generator: Generator) -> Tensor:
+    """(1, 1, k, j, i) within -1 and 1, a random bow over the image."""
+    knots = 2 * torch.rand((1, 1, 2, 3, 3), generator=generator) - 1
+    return F.interpolate(knots, size=tuple(size), mode="trilinear", align_corners=True)
