@@ -249,6 +249,13 @@ def test_help_names_every_command_and_exit_status_without_loading_the_engine(sta
     assert out.decode().endswith("set()\n")
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself_and_the_exit_status(command, capsys):
+    assert cli.run([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"usage: ttt4d {command}" in text and "exit status:" in text
+
+
 def test_a_bug_shows_its_traceback_and_exits_with_3(pair, small_weights, monkeypatch, capsys):
     monkeypatch.setattr(io, "read_volume", None)
     assert cli.run(["interpolate", *pair, "-o", "out.nii", "--weights", small_weights]) == 3
