@@ -82,14 +82,18 @@ def load(weights: str) -> Model:
         raise WeightsError(f"The weights file '{path.name}' is damaged or not a safetensors file: get it again.") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"'{path.name}' holds weights of another program: give a file made by `ttt4d train`.")
-    model = new_model(NetworkSettings.from_json(json.loads(metadata["network"])))
+    try:
+        card = json.loads(metadata["card"])
+        model = new_model(NetworkSettings.from_json(json.loads(metadata["network"])))
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise WeightsError(f"The header of the weights file '{path.name}' is damaged: get it again.") from error
     try:
         for prefix, module in (("network", model.network), *model.tasks.items()):
             module.load_state_dict({k[len(prefix) + 1:]: v for k, v in tensors.items() if k.startswith(prefix + ".")})
     except RuntimeError as error:
         raise WeightsError(f"The weights file '{path.name}' does not fit this version of the network: "
                            "train it again or get a newer file.") from error
-    model = Model(model.network, model.tasks, json.loads(metadata["card"]))
+    model = Model(model.network, model.tasks, card)
     for module in (model.network, *model.tasks.values()):
         module.requires_grad_(False).eval()
         if not all(torch.isfinite(p).all() for p in module.parameters()):
