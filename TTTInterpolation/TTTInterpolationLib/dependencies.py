@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import logging
 import re
+import subprocess
 from typing import List
 
 import slicer
@@ -26,10 +28,13 @@ class DependencyError(UserError):
 
 def ensure(requirementsPath: str) -> None:
     """Make sure that torch and the packages of a requirements file are there. Raises `DependencyError`."""
-    if not _has("torch"):
-        _installTorch()
-    if missing(requirementsPath):
-        _installRest(requirementsPath)
+    try:
+        if not _has("torch"):
+            _installTorch()
+        if missing(requirementsPath):
+            _installRest(requirementsPath)
+    except subprocess.CalledProcessError as error:  # pip failed; what is still missing is said below
+        logging.error("pip: %s", error)
     importlib.invalidate_caches()
     still = missing(requirementsPath, "torch")
     if still:
@@ -62,7 +67,7 @@ def _installRest(requirementsPath: str) -> None:
     declined = DependencyError(_("The Python packages were not installed: without them nothing can be computed. Press "
                                  "Apply again to install them."))
     try:
-        import slicer.packaging
+        from slicer import packaging
     except ImportError:  # Slicer 5.10 and older
         packages = missing(requirementsPath)
         if not slicer.util.confirmOkCancelDisplay(_(
@@ -72,7 +77,7 @@ def _installRest(requirementsPath: str) -> None:
         slicer.util.pip_install(packages)
         return
     try:
-        slicer.packaging.pip_ensure(slicer.packaging.load_requirements(requirementsPath), requester=MODULE)
+        packaging.pip_ensure(packaging.load_requirements(requirementsPath), requester=MODULE)
     except RuntimeError as error:
         raise declined from error
 

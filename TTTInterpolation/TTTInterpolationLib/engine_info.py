@@ -34,10 +34,13 @@ class EngineInfo:
 
     def stop(self) -> None:
         """Forget the question: the panel is going away."""
-        self._onAnswer = lambda info: None
+        self._onAnswer = None
         killTree(int(self._process.processId()))
+        self._process.waitForFinished(1000)
 
     def _onFinished(self, exitCode, exitStatus) -> None:
+        if self._onAnswer is None:
+            return
         try:
             info = json.loads(bytes(self._process.readAllStandardOutput().data()).decode("utf-8"))
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Dict, Optional, Union
 
@@ -14,7 +15,7 @@ from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
 
 from . import volumes
-from .parameters import InputKind, TTTInterpolationParameterNode, folderOf, settingsOf
+from .parameters import InputKind, TTTInterpolationParameterNode, settingsOf
 from .run import Callbacks, Inputs, Run
 
 
@@ -53,26 +54,32 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
                              displacementSequence, temporaryFolder, callbacks)
 
     def apply(self, parameterNode, callbacks: Callbacks) -> Run:
-        """Start a run with the choices of a parameter node, beside the event loop. Raises `UserError`."""
+        """Start a run with the choices of a parameter node, beside the event loop. Raises `UserError`.
+
+        The result becomes the parameter node's outputSequence. Its panels are told of the start and of the end.
+        """
         reason = self.problem(parameterNode)
         if reason:
             raise InputError(reason)
         key = parameterNode.parameterNode.GetID()
-        finished = callbacks.finished
 
-        def onFinished(outcome, frames) -> None:
-            self._running.pop(key, None)
-            finished(outcome, frames)
+        def finished(outcome, frames) -> None:
+            del self._running[key]
+            if frames is not None:
+                parameterNode.outputSequence = frames
+            parameterNode.Modified()
+            callbacks.finished(outcome, frames)
 
-        callbacks.finished = onFinished
         choices = dict(outputSequence=parameterNode.outputSequence, settings=settingsOf(parameterNode),
                        waitForCompletion=False, displacementSequence=parameterNode.displacementSequence,
-                       temporaryFolder=folderOf(parameterNode.advanced.temporaryFolder), callbacks=callbacks)
+                       temporaryFolder=parameterNode.advanced.temporaryFolder,
+                       callbacks=dataclasses.replace(callbacks, finished=finished))
         if parameterNode.inputKind is InputKind.sequence:
             run = self.processSequence(parameterNode.sequence, **choices)
         else:
             run = self.process(parameterNode.phase0, parameterNode.phase1, **choices)
         self._running[key] = run
+        parameterNode.Modified()
         return run
 
     def runOf(self, parameterNode) -> Optional[Run]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import re
-from pathlib import Path
 from typing import Annotated, Tuple
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSequenceNode
@@ -66,12 +65,12 @@ class OutputParameters:
 
 @parameterPack
 class AdvancedParameters:
-    """canvas: 0 takes what fits the device. temporaryFolder: an empty path takes the system's."""
+    """canvas: 0 takes what fits the device. temporaryFolder: an empty one takes the system's."""
 
     seed: Annotated[int, WithinRange(0, 2**31 - 1)] = _DEFAULTS.seed
     device: str = _DEFAULTS.device
     canvas: Annotated[int, WithinRange(0, 1024)] = 0
-    temporaryFolder: Path = Path()
+    temporaryFolder: str = ""
 
 
 @parameterNodeWrapper
@@ -117,8 +116,3 @@ def timesOf(text: str) -> Tuple[float, ...]:
     except ValueError:
         raise SettingsError(_("The times \"{text}\" are not numbers: write them like 0.25, 0.5, 0.75.").format(
             text=text)) from None
-
-
-def folderOf(path: Path) -> str:
-    """The chosen folder as text; empty for none (an empty path reads as ".")."""
-    return "" if path == Path() else str(path)

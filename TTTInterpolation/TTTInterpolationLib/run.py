@@ -109,8 +109,8 @@ class Run:
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._takeTurn)
-        self._closing = self._scene.AddObserver(self._scene.StartCloseEvent, lambda caller, event: self.cancel())
         self._job = EventLoopJob(self._hear, self._callbacks.log, self._onJobFinished)
+        self._closing = self._scene.AddObserver(self._scene.StartCloseEvent, lambda caller, event: self.cancel())
         self._job.start()
         # The child takes seconds to start: meanwhile the phases are written.
         self._inTurns(self._writeInputs(), lambda: self._job.send(self._request()))

@@ -61,10 +61,10 @@ def writePhase(node, path: str, frameOf=None) -> None:
 
 
 def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
-    """A frame's file as a volume node outside any scene, with exactly the grid of `like`.
+    """A frame's file as a volume node outside any scene, with the very grid of `like`.
 
-    The file's text holds the grid to the last digit or two only; frames are on the first phase's grid by contract, so
-    a difference larger than rounding is refused.
+    Files round, and the engine may turn an axis that is not quite perpendicular; frames are on the first phase's grid
+    by contract, so more than that is refused.
     """
     node = slicer.vtkMRMLScalarVolumeNode()
     storage = slicer.vtkMRMLNRRDStorageNode()
@@ -76,7 +76,7 @@ def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
     if (node.GetImageData().GetDimensions() != like.GetImageData().GetDimensions()
             or _difference(_ijkToRas(node), matrix) > 1e-3 * min(like.GetSpacing())):
         raise RuntimeError(f"The frame {os.path.basename(path)} is not on the grid of {like.GetName()}.")
-    node.SetIJKToRASMatrix(matrix)
+    node.CopyOrientation(like)
     return node
 
 

@@ -29,6 +29,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = None
         self._parameterNodeGuiTag = None
         self._run = None
+        self._entered = False
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -38,7 +39,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        # Bound by hand: Slicer binds it to a Path, whose empty one would be shown as ".".
         self.ui.temporaryFolderPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
+        self.ui.temporaryFolderPathLineEdit.connect("currentPathChanged(QString)", self._chooseTemporaryFolder)
 
         self.logic = TTTInterpolationLogic()
         self._progress = ProgressView(self.ui.progressBar, self.ui.statusLabel)
@@ -50,6 +53,8 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        # While a scene is loaded, the parameter node comes before the nodes it names: it is looked at again after.
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.swapButton.connect("clicked(bool)", self.onSwapButton)
         self.ui.weightsFileButton.connect("clicked(bool)", self.onWeightsFileButton)
@@ -68,9 +73,11 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def enter(self) -> None:
+        self._entered = True
         self.initializeParameterNode()
 
     def exit(self) -> None:
+        self._entered = False
         self.setParameterNode(None)
 
     def onReload(self) -> None:
@@ -83,8 +90,10 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event) -> None:
-        if self.parent.isEntered:
+        if self._entered:
             self.initializeParameterNode()
+
+    onSceneEndImport = onSceneEndClose
 
     def initializeParameterNode(self) -> None:
         parameterNode = self.logic.getParameterNode()
@@ -119,6 +128,8 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.framesSpinBox.enabled = not self._parameterNode.output.times.strip()
         self._weights.show(self._parameterNode.adaptation.weights)
         self._devices.show(self._parameterNode.advanced.device)
+        if self.ui.temporaryFolderPathLineEdit.currentPath != self._parameterNode.advanced.temporaryFolder:
+            self.ui.temporaryFolderPathLineEdit.currentPath = self._parameterNode.advanced.temporaryFolder
         memory = estimatedMemory(self._parameterNode)
         self.ui.memoryLabel.text = "" if memory is None else _("about {gib:.1f} GB").format(gib=memory / 1024)
         self._refreshApply()
@@ -168,6 +179,10 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameterNode:
             self._parameterNode.advanced.device = device
 
+    def _chooseTemporaryFolder(self, folder: str) -> None:
+        if self._parameterNode:
+            self._parameterNode.advanced.temporaryFolder = folder
+
     def onAdvancedCollapsed(self, collapsed) -> None:
         """The graphics cards are looked for when a user first looks for them."""
         if not collapsed and self._engineInfo is None:
@@ -198,7 +213,6 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._run = self.logic.apply(self._parameterNode, callbacks)
             self.ui.logTextEdit.clear()
             self._progress.begin()
-            self._parameterNode.Modified()  # so that every panel of this scene offers Cancel
 
     def _log(self, line: str) -> None:
         self.ui.logTextEdit.appendPlainText(line)
@@ -213,10 +227,6 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 n=frames.GetNumberOfDataNodes(), time=clock(self._progress.elapsed)), *messages]))
         else:
             self._progress.end(outcome.message)
-        if self._parameterNode:
-            if frames is not None:
-                self._parameterNode.outputSequence = frames
-            self._parameterNode.Modified()
         if frames is not None:
             review.show(frames)
         elif outcome.kind in ("user", "bug"):

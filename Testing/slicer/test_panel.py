@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
-from conftest import contents, turn_until
+import qt
+import tools
 
 from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme
 
@@ -17,7 +16,7 @@ def test_every_control_of_the_panel_has_a_tool_tip_and_every_parameter_its_contr
         if widget.get("class") not in ("QLabel", "ctkCollapsibleButton", "qMRMLWidget", "QWidget"):
             assert widget.find("property[@name='toolTip']") is not None, widget.get("name")
     bound = {p.findtext("string") for p in root.iter("property") if p.get("name") == "SlicerParameterName"}
-    by_hand = {"adaptation.weights", "advanced.device"}
+    by_hand = {"adaptation.weights", "advanced.device", "advanced.temporaryFolder"}
     packs = {"adaptation": ("auxiliary", "scheme", "iterations", "learningRate", "weights"),
              "output": ("frames", "times"), "advanced": ("seed", "device", "canvas", "temporaryFolder")}
     plain = {"inputKind", "phase0", "phase1", "sequence", "cyclic", "outputSequence", "displacementSequence"}
@@ -72,3 +71,21 @@ def test_the_memory_a_run_needs_is_shown_and_falls_with_the_canvas(panel):
     full = estimatedMemory(panel.choices)
     panel.choices.advanced.canvas = 16
     assert estimatedMemory(panel.choices) < full
+
+
+def test_the_graphics_cards_are_asked_of_the_engine_when_advanced_is_opened_first(panel):
+    assert panel.ui.deviceComboBox.count == 2
+    panel.choices.advanced.device = "cuda:7"
+    panel.ui.advancedCollapsibleButton.collapsed = False
+    process = panel.widget._engineInfo._process
+    tools.turn_until(lambda: process.state() == qt.QProcess.NotRunning)
+    offered = [panel.ui.deviceComboBox.itemText(n) for n in range(panel.ui.deviceComboBox.count)]
+    assert offered[0] == "Automatic" and offered[1].startswith("CPU, ")
+    assert panel.ui.deviceComboBox.currentText == "cuda:7", "what was chosen stays chosen"
+
+
+def test_a_weights_file_can_be_chosen(panel, monkeypatch):
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", lambda *arguments: "/some/heart.safetensors")
+    panel.ui.weightsFileButton.click()
+    assert panel.choices.adaptation.weights == "/some/heart.safetensors"
+    assert panel.ui.weightsComboBox.currentText == "/some/heart.safetensors"

@@ -62,7 +62,8 @@ def _replaceConnect() -> None:
             return lambda signature, slot: getattr(_signal(self, signature), name)(slot)
         return original(self, name)
 
-    QtCore.QObject.__getattribute__ = look_up
+    for cls in (QtCore.QObject, QtCore.QProcess):  # the second has two bases and does not follow the first
+        cls.__getattribute__ = look_up
 
 
 def _signal(sender, signature: str):

@@ -1,0 +1,195 @@
+"""Many cases, one after the other, without a window.
+
+  Slicer --no-splash --no-main-window --additional-module-paths TTTInterpolation \\
+         --python-script TTTInterpolation/TTTInterpolationLib/batch.py CASES RESULTS --frames 9
+
+CASES is a folder, where each subfolder is a case (two images are a pair, more are a sequence in the order of their
+names, one image is a 4D file) and so is each 4D image; or a .csv table with a row a case and the columns `case`,
+`phase0`, `phase1`, or `case`, `sequence`, whose paths may be relative to the table.
+RESULTS gets `<case>.seq.nrrd` and `<case>.json` (the report) for each, and `summary.csv`. A case whose result is
+there, newer than its images and made with the same settings, is skipped. A bad case is noted and the next one begun.
+Exit status: 0 if every case has its result, 1 if one has not, 2 if the batch could not be begun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Tuple
+
+from TTTInterpolationLib.job import BlockingJob
+from ttt4d.errors import InputError, OutputError, UserError
+from ttt4d.interpolate import add_settings, settings_of
+from ttt4d.settings import InterpolationSettings
+
+IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
+DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+
+
+@dataclass(frozen=True)
+class Case:
+    """name: of the output files. phases: paths of two images; or sequence: of a 4D image or a folder of phases."""
+
+    name: str
+    phases: Tuple[str, ...] = ()
+    sequence: Optional[str] = None
+
+    @property
+    def files(self) -> List[str]:
+        paths = [*self.phases, *filter(None, [self.sequence])]
+        return [file for path in paths for file in ([path] if not os.path.isdir(path) else _images(path))]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of a case: a row of the summary."""
+
+    case: str
+    status: str
+    frames: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+def findCases(path: str) -> List[Case]:
+    """The cases of a folder or of a .csv table. Raises `InputError`."""
+    if os.path.isdir(path):
+        cases = _casesOfFolder(path)
+    elif os.path.isfile(path) and path.lower().endswith(".csv"):
+        cases = _casesOfTable(path)
+    else:
+        raise InputError(f"{path} is neither a folder nor a .csv table: give one of them.")
+    if not cases:
+        raise InputError(f"There is no case in {path}: see the help for how a folder or a table is read.")
+    names = [case.name for case in cases]
+    doubles = {name for name in names if names.count(name) > 1}
+    if doubles:
+        raise InputError(f"Two cases have the name {min(doubles)}: give each its own, their results would collide.")
+    return cases
+
+
+def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
+             say: Callable[[str], None] = print) -> List[Row]:
+    """Run the cases in turn. The summary is written anew after each, so that a batch cut short has one too."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made ({error.strerror}): choose another one.") from None
+    rows: List[Row] = []
+    for number, case in enumerate(cases, start=1):
+        say(f"[{number}/{len(cases)}] {case.name}")
+        rows.append(_runCase(case, folder, settings))
+        say(f"    {rows[-1].status} {rows[-1].message}")
+        _writeSummary(rows, os.path.join(folder, "summary.csv"))
+    return rows
+
+
+def main(arguments: List[str]) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="batch.py", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", metavar="CASES")
+    parser.add_argument("results", metavar="RESULTS")
+    parser.add_argument("--cyclic", action="store_true", help="in sequences, also go from the last phase to the first")
+    add_settings(parser)
+    try:
+        parsed = parser.parse_args(arguments)
+        rows = runBatch(findCases(parsed.cases), parsed.results, settings_of(parsed))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SystemExit as end:  # argparse: help was asked for, or the arguments make no sense
+        return int(end.code or 0)
+    return int(any(row.status == FAILED for row in rows))
+
+
+def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
+    output, report = (os.path.join(folder, case.name + suffix) for suffix in (".seq.nrrd", ".json"))
+    done = _doneReport(case, output, report, settings)
+    if done:
+        return Row(case.name, SKIPPED, len(done["frames"]))
+    began = time.monotonic()
+    request = {"output": output, "report": report, "settings": settings.to_json(), "phases": list(case.phases),
+               "sequence": case.sequence}
+    outcome = BlockingJob(lambda message: None).run(request)
+    seconds = round(time.monotonic() - began, 1)
+    if outcome.kind == "result":
+        return Row(case.name, DONE, len(outcome.report["frames"]), seconds, " ".join(outcome.report["messages"]))
+    return Row(case.name, FAILED, 0, seconds, outcome.message)
+
+
+def _doneReport(case: Case, output: str, report: str, settings: InterpolationSettings) -> Optional[dict]:
+    """The report of an earlier run whose result still stands; None where there is none."""
+    try:
+        newest = max(os.path.getmtime(file) for file in case.files)
+        if os.path.getmtime(output) < newest:
+            return None
+        with open(report, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return None
+    return found if found.get("settings") == json.loads(json.dumps(settings.to_json())) else None
+
+
+def _writeSummary(rows: List[Row], path: str) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["case", "status", "frames", "seconds", "message"])
+        table.writerows([row.case, row.status, row.frames, row.seconds, row.message] for row in rows)
+
+
+def _casesOfFolder(folder: str) -> List[Case]:
+    cases = [Case(_stem(file), sequence=file) for file in _images(folder)]
+    for name in sorted(os.listdir(folder), key=_natural):
+        path = os.path.join(folder, name)
+        images = _images(path) if os.path.isdir(path) else []
+        if len(images) == 2:
+            cases.append(Case(name, phases=tuple(images)))
+        elif images:
+            cases.append(Case(name, sequence=images[0] if len(images) == 1 else path))
+    return cases
+
+
+def _casesOfTable(path: str) -> List[Case]:
+    base = os.path.dirname(os.path.abspath(path))
+    cases = []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            row = {(key or "").strip(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
+            name = row.get("case", "")
+            phases = tuple(os.path.join(base, row[key]) for key in ("phase0", "phase1") if row.get(key))
+            sequence = os.path.join(base, row["sequence"]) if row.get("sequence") else None
+            if not name or (len(phases) != 2) == (sequence is None):
+                raise InputError(f"Row {len(cases) + 1} of {os.path.basename(path)} needs a case, and either phase0 and "
+                                 "phase1 or a sequence: complete it.")
+            if os.path.basename(name) != name:
+                raise InputError(f"The case name {name} has a folder in it: it becomes a file name, so leave that out.")
+            cases.append(Case(name, phases, sequence))
+    return cases
+
+
+def _images(folder: str) -> List[str]:
+    names = sorted(os.listdir(folder), key=_natural)
+    return [os.path.join(folder, name) for name in names if name.lower().endswith(IMAGES) and not name.startswith(".")]
+
+
+def _stem(path: str) -> str:
+    return re.sub(r"(\.seq)?\.(nrrd|nhdr|nii\.gz|nii|mha|mhd)$", "", os.path.basename(path), flags=re.IGNORECASE)
+
+
+def _natural(name: str) -> list:
+    """A key by which phase2 comes before phase10."""
+    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
+
+
+if __name__ == "__main__":
+    import slicer
+
+    status = main(sys.argv[1:])
+    slicer.util.exit(status) if hasattr(slicer, "app") else sys.exit(status)

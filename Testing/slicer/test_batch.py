@@ -1,0 +1,109 @@
+"""Batch: many cases, a bad one among them, and a second run that does nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+
+import pytest
+import slicer
+import tools
+
+from TTTInterpolationLib import batch, volumes
+from ttt4d.errors import InputError
+
+
+def write_case(scene, folder, seed: int) -> None:
+    folder.mkdir()
+    nodes = tools.heart(scene, tools.SMALL)
+    for node, name in zip(nodes, ("phase2.nrrd", "phase10.nrrd")):
+        slicer.util.arrayFromVolume(node)[:] += seed
+        volumes.writePhase(node, str(folder / name))
+
+
+def summary_of(folder) -> list:
+    with open(folder / "summary.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_five_cases_with_one_corrupt_give_four_results_one_clear_row_and_status_1(scene, weights, tmp_path, capsys):
+    cases, results = tmp_path / "cases", tmp_path / "results"
+    cases.mkdir()
+    for n in range(1, 6):
+        write_case(scene, cases / f"patient{n}", seed=n)
+    corrupt = cases / "patient3" / "phase10.nrrd"
+    corrupt.write_bytes(corrupt.read_bytes()[:-2000])
+    arguments = [str(cases), str(results), "--frames", "1", "--iterations", "1", "--weights", weights, "--device", "cpu"]
+
+    assert batch.main(arguments) == 1
+    rows = summary_of(results)
+    assert [row["status"] for row in rows] == ["done", "done", "failed", "done", "done"]
+    assert rows[2]["case"] == "patient3" and "phase10.nrrd" in rows[2]["message"]
+    assert "\n" not in rows[2]["message"] and "Traceback" not in rows[2]["message"]
+    made = sorted(name for name in os.listdir(results) if name.endswith(".seq.nrrd"))
+    assert made == [f"patient{n}.seq.nrrd" for n in (1, 2, 4, 5)]
+    with open(results / "patient1.json", encoding="utf-8") as file:
+        report = json.load(file)
+    assert report["settings"]["frames"] == 1 and len(report["frames"]) == 3
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+    storage.SetFileName(str(results / made[0]))
+    assert storage.ReadData(sequence) and sequence.GetNumberOfDataNodes() == 3
+
+    times = {name: os.path.getmtime(results / name) for name in made}
+    assert batch.main(arguments) == 1, "the bad case is still bad"
+    assert [row["status"] for row in summary_of(results)] == ["skipped", "skipped", "failed", "skipped", "skipped"]
+    assert times == {name: os.path.getmtime(results / name) for name in made}, "nothing is recomputed"
+
+
+def test_a_table_names_pairs_and_sequences_relative_to_itself(tmp_path):
+    table = tmp_path / "cases.csv"
+    table.write_text("case,phase0,phase1,sequence\nann,a/0.nii.gz,a/1.nii.gz,\nbob,,,b.nii.gz\n")
+    ann, bob = batch.findCases(str(table))
+    assert ann.phases == (str(tmp_path / "a/0.nii.gz"), str(tmp_path / "a/1.nii.gz")) and ann.sequence is None
+    assert bob.phases == () and bob.sequence == str(tmp_path / "b.nii.gz")
+
+
+def test_a_folder_is_read_as_pairs_sequences_and_4d_files_in_natural_order(tmp_path):
+    for name in ("pair/p2.nrrd", "pair/p10.nrrd", "cine/0.nii", "cine/1.nii", "cine/2.nii", "one/4d.nii.gz", "x.seq.nrrd",
+                 "notes.txt", "empty/readme.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = {case.name: case for case in batch.findCases(str(tmp_path))}
+    assert sorted(found) == ["cine", "one", "pair", "x"]
+    assert [os.path.basename(path) for path in found["pair"].phases] == ["p2.nrrd", "p10.nrrd"]
+    assert found["cine"].sequence == str(tmp_path / "cine")
+    assert found["one"].sequence.endswith("4d.nii.gz")
+
+
+@pytest.mark.parametrize("text, words", [
+    ("case,phase0,phase1\nann,a.nii,\n", "Row 1"),
+    ("case,phase0,phase1\n,a.nii,b.nii\n", "needs a case"),
+    ("case,sequence\nx,a.nii\nx,b.nii\n", "Two cases have the name x"),
+    ("case,sequence\n../x,a.nii\n", "has a folder in it"),
+    ("case,sequence\n", "no case"),
+])
+def test_a_table_that_makes_no_sense_is_refused_in_one_sentence(text, words, tmp_path, capsys):
+    table = tmp_path / "cases.csv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=words):
+        batch.findCases(str(table))
+    assert batch.main([str(table), str(tmp_path / "results")]) == 2
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_result_older_than_its_images_or_of_other_settings_does_not_count_as_done(tmp_path):
+    from ttt4d.settings import InterpolationSettings
+
+    image, output, report = tmp_path / "i.nrrd", tmp_path / "c.seq.nrrd", tmp_path / "c.json"
+    for path in (image, output):
+        path.touch()
+    settings = InterpolationSettings(frames=3)
+    report.write_text(json.dumps({"settings": settings.to_json(), "frames": []}))
+    case = batch.Case("c", (str(image), str(image)))
+    assert batch._doneReport(case, str(output), str(report), settings)
+    assert not batch._doneReport(case, str(output), str(report), InterpolationSettings(frames=4))
+    os.utime(output, (1, 1))
+    assert not batch._doneReport(case, str(output), str(report), settings)

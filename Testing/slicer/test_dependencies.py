@@ -1,0 +1,115 @@
+"""Packages on first Apply: with consent, torch through the PyTorch extension, and clear words when there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import pytest
+import slicer
+
+from TTTInterpolationLib import dependencies
+
+
+@pytest.fixture
+def installed(monkeypatch) -> set:
+    """The packages that are there, for as long as the test runs."""
+    names = set()
+    monkeypatch.setattr(dependencies, "_has", lambda name: name in names)
+    return names
+
+
+@pytest.fixture
+def requirements(tmp_path) -> str:
+    path = tmp_path / "requirements.txt"
+    path.write_text("# a comment\nsafetensors>=0.3\ntqdm\n")
+    return str(path)
+
+
+@pytest.fixture
+def no_packaging(monkeypatch):
+    """Slicer 5.10 and older: no slicer.packaging."""
+    monkeypatch.delattr(slicer, "packaging", raising=False)
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+
+
+def pytorch_extension(monkeypatch, result, installed) -> list:
+    asked = []
+
+    class PyTorchUtilsLogic:
+        def installTorch(self, **options):
+            asked.append(options)
+            if result:
+                installed.add("torch")
+            return result
+
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=PyTorchUtilsLogic))
+    return asked
+
+
+def test_nothing_is_asked_when_everything_is_there(installed, requirements):
+    installed.update({"torch", "safetensors", "tqdm"})
+    dependencies.ensure(requirements)
+
+
+def test_without_the_pytorch_extension_the_user_is_told_how_to_get_it(installed, requirements, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    with pytest.raises(dependencies.DependencyError, match="Extensions Manager"):
+        dependencies.ensure(requirements)
+
+
+def test_torch_is_installed_by_the_extension_after_it_asked(installed, requirements, monkeypatch):
+    installed.update({"safetensors", "tqdm"})
+    asked = pytorch_extension(monkeypatch, "torch", installed)
+    dependencies.ensure(requirements)
+    assert asked == [{"askConfirmation": True, "torchVersionRequirement": ">=2.0"}]
+
+
+def test_declining_torch_is_said_in_one_sentence(installed, requirements, monkeypatch):
+    pytorch_extension(monkeypatch, None, installed)
+    with pytest.raises(dependencies.DependencyError, match="PyTorch was not installed"):
+        dependencies.ensure(requirements)
+
+
+def test_an_older_slicer_asks_before_it_installs_the_rest(installed, requirements, no_packaging, monkeypatch):
+    installed.update({"torch", "tqdm"})
+    asked, got = [], []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *rest, **more: asked.append(text) or True)
+    monkeypatch.setattr(slicer.util, "pip_install", lambda names: (got.append(names), installed.add("safetensors")))
+    dependencies.ensure(requirements)
+    assert "safetensors" in asked[0] and got == [["safetensors>=0.3"]]
+
+
+def test_declining_the_rest_installs_nothing_and_is_said(installed, requirements, no_packaging, monkeypatch):
+    installed.add("torch")
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *rest, **more: False)
+    monkeypatch.setattr(slicer.util, "pip_install", lambda names: pytest.fail("installed without consent"))
+    with pytest.raises(dependencies.DependencyError, match="were not installed"):
+        dependencies.ensure(requirements)
+
+
+def test_a_newer_slicer_installs_the_rest_through_its_own_packaging(installed, requirements, monkeypatch):
+    installed.add("torch")
+    asked = []
+
+    def pip_ensure(wanted, requester):
+        asked.append((wanted, requester))
+        installed.update({"safetensors", "tqdm"})
+
+    packaging = types.SimpleNamespace(load_requirements=lambda path: ["of", path], pip_ensure=pip_ensure)
+    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
+    monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
+    dependencies.ensure(requirements)
+    assert asked == [(["of", requirements], "TTTInterpolation")]
+
+
+def test_offline_the_packages_that_are_missing_are_named(installed, requirements, no_packaging, monkeypatch):
+    installed.add("torch")
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *rest, **more: True)
+    def pip_install(names):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(slicer.util, "pip_install", pip_install)
+    with pytest.raises(dependencies.DependencyError, match="safetensors.*tqdm.*internet connection"):
+        dependencies.ensure(requirements)

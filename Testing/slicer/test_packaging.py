@@ -1,0 +1,96 @@
+"""What is shipped, and what importing the module costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import cmake_lists
+import pytest
+import slicer
+import tools
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+MODULE = os.path.join(ROOT, "TTTInterpolation")
+
+
+def read(*names) -> str:
+    with open(os.path.join(ROOT, *names), encoding="utf-8") as file:
+        return file.read()
+
+
+@pytest.mark.skipif(not os.path.isdir(os.path.join(ROOT, ".git")), reason="only a checkout knows what is shipped")
+def test_the_cmake_lists_name_every_file_of_the_module_and_no_other():
+    listed, wanted = cmake_lists.listed(), cmake_lists.wanted()
+    for name in wanted:
+        assert sorted(listed[name]) == wanted[name], (
+            f"missing: {sorted(set(wanted[name]) - set(listed[name]))}, gone: {sorted(set(listed[name]) - set(wanted[name]))}"
+            "; run `python Testing/slicer/cmake_lists.py` and commit TTTInterpolation/CMakeLists.txt")
+
+
+def test_importing_the_module_imports_no_torch_monai_or_simpleitk(tmp_path):
+    """Of the file that Slicer imports at start, in a fresh Python, as `python -X importtime` sees it."""
+    if tools.IN_SLICER:
+        pytest.skip("the application has imported what it likes already")
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); import host; host.install(); import TTTInterpolation")
+    seen = subprocess.run([sys.executable, "-X", "importtime", "-c", program, os.path.dirname(__file__)],
+                          stderr=subprocess.PIPE, check=True, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"})
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in seen.stderr.decode().splitlines()}
+    assert {"TTTInterpolation", "TTTInterpolationLib", "ttt4d"} <= imported
+    assert not imported & {"torch", "monai", "SimpleITK", "safetensors", "tqdm"}
+
+
+def test_the_module_says_where_it_belongs_and_that_it_is_not_for_clinical_use(scene):
+    import types
+
+    import TTTInterpolation
+
+    parent = types.SimpleNamespace(path=os.path.join(MODULE, "TTTInterpolation.py"))
+    module = TTTInterpolation.TTTInterpolation(parent)
+    assert parent.categories == ["Sequences"] and parent.dependencies == ["Sequences"]
+    assert "not for clinical use" in parent.helpText and "stay on this computer" in parent.helpText
+    for kind in ("", "Widget", "Logic", "Test"):
+        assert hasattr(TTTInterpolation, f"TTTInterpolation{kind}"), "Slicer looks the classes up by name"
+    assert os.path.isfile(module.resourcePath("Icons/TTTInterpolation.png"))
+
+
+def test_the_requirements_are_those_of_the_engine_without_what_slicer_brings():
+    wanted = re.search(r"^dependencies = \[(.*?)\]", read("pyproject.toml"), re.DOTALL | re.MULTILINE).group(1)
+    engine = set(re.findall(r'"([^"]+)"', wanted))
+    requirements = {line for line in read("TTTInterpolation", "Resources", "requirements.txt").splitlines()
+                    if line and not line.startswith("#")}
+    brought = {name for name in engine if re.match(r"torch|numpy|SimpleITK", name)}
+    assert requirements == engine - brought
+    assert not any("==" in line for line in requirements), "exact pins break other extensions"
+
+
+def test_the_extension_entry_and_the_cmake_lists_agree():
+    entry = json.loads(read("TTTInterpolation.json"))
+    cmake = dict(re.findall(r'^set\(EXTENSION_(\w+) "(.*)"\)$', read("CMakeLists.txt"), re.MULTILINE))
+    assert entry["build_dependencies"] == [cmake["DEPENDS"]] == ["PyTorch"]
+    assert entry["category"] == cmake["CATEGORY"] == "Sequences"
+    assert entry["scm_url"] == cmake["HOMEPAGE"] + ".git"
+    assert "schema-v1.0.1.json" in entry["$schema"]
+
+
+def test_the_panel_uses_no_widget_that_is_not_declared_and_no_name_twice():
+    ui = ElementTree.parse(os.path.join(MODULE, "Resources", "UI", "TTTInterpolation.ui"))
+    used = {widget.get("class") for widget in ui.iter("widget")}
+    declared = {custom.findtext("class") for custom in ui.iter("customwidget")}
+    assert {name for name in used if not name.startswith("Q")} == declared
+    names = [widget.get("name") for widget in ui.iter("widget")]
+    assert len(names) == len(set(names))
+
+
+def test_the_sample_data_are_made_on_request_without_a_download(scene):
+    from TTTInterpolationLib import sample_data, sequences
+
+    first, second = sample_data.loadPair()
+    assert first.GetImageData().GetDimensions() == second.GetImageData().GetDimensions()
+    assert not (slicer.util.arrayFromVolume(first) == slicer.util.arrayFromVolume(second)).all()
+    sequence, = sample_data.loadSequence()
+    assert sequence.GetNumberOfDataNodes() == 4 and sequences.proxyOf(sequence)

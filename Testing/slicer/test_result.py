@@ -1,0 +1,280 @@
+"""The result in the scene: grid, type, window, marks, provenance, place; and what comes back from files."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import slicer
+import tools
+import vtk
+from tools import matrix_of, oblique
+
+from TTTInterpolationLib import sequences, volumes
+from TTTInterpolationLib.job import JobError
+from TTTInterpolationLib.logic import TTTInterpolationLogic
+from TTTInterpolationLib.run import Callbacks
+from ttt4d.errors import InputError
+from ttt4d.io import write_displacement
+from ttt4d.phantom import BeatingHeart
+
+
+@pytest.fixture(params=[False, True], ids=["right-handed", "left-handed"])
+def geometry(request):
+    return oblique(left_handed=request.param)
+
+
+def built(scene, geometry, dtype=np.int16, times=(0.0, 0.5, 1.0)):
+    """A sequence in the scene with real frames, as a run builds it from files."""
+    nodes = tools.heart(scene, geometry, times=times, dtype=dtype)
+    sequence = sequences.newSequence("result")
+    for n, (node, time) in enumerate(zip(nodes, times)):
+        sequences.addItem(sequence, volumes.fromEngine(BeatingHeart.within(geometry).frame(geometry, time, dtype=dtype)),
+                          100 * time, acquired=n != 1)
+    frames = sequences.place(scene, sequence)
+    sequences.annotate(frames, REPORT, ["ED", "ES"])
+    return nodes, frames
+
+
+REPORT = {
+    "settings": {"seed": 3, "frames": 1}, "weights": {"name": "cardiac", "sha256": "ab12"}, "device": "cpu",
+    "versions": {"ttt4d": "0.1.0"}, "date": "2026-01-01", "messages": ["Said by the engine; with \"quotes\""],
+    "adaptation": [{"batch": 0, "losses": [0.5, 0.25], "kept": True}],
+}
+
+
+def same_grid(a, b) -> bool:
+    """To the last digits: MRML keeps spacing and directions, so a matrix is computed anew each time it is asked for."""
+    return np.allclose(matrix_of(a), matrix_of(b), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64])
+def test_what_is_written_for_the_engine_comes_back_on_the_same_grid_in_the_same_type(scene, geometry, dtype, tmp_path):
+    node, = tools.heart(scene, geometry, times=(0.0,), dtype=dtype)
+    path = str(tmp_path / "phase.nrrd")
+    volumes.writePhase(node, path)
+    frame = volumes.readFrame(path, like=node)
+    assert same_grid(frame, node)
+    assert slicer.util.arrayFromVolume(frame).dtype == dtype
+    assert np.array_equal(slicer.util.arrayFromVolume(frame), slicer.util.arrayFromVolume(node))
+
+
+def test_the_engine_reads_the_written_phase_where_slicer_has_it(scene, geometry, tmp_path):
+    from ttt4d.io import read_volume
+
+    node, = tools.heart(scene, geometry, times=(0.0,))
+    path = str(tmp_path / "phase.nrrd")
+    volumes.writePhase(node, path)
+    read = read_volume(path)
+    assert geometry.differences(read.geometry, 1e-6) == ""
+    assert np.array_equal(read.array, slicer.util.arrayFromVolume(node))
+
+
+def test_a_frame_on_another_grid_is_refused(scene, geometry, tmp_path):
+    node, = tools.heart(scene, geometry, times=(0.0,))
+    path = str(tmp_path / "phase.nrrd")
+    volumes.writePhase(node, path)
+    moved, = tools.heart(scene, geometry, times=(0.0,))
+    matrix = vtk.vtkMatrix4x4()
+    moved.GetIJKToRASMatrix(matrix)
+    matrix.SetElement(0, 3, matrix.GetElement(0, 3) + 1)
+    moved.SetIJKToRASMatrix(matrix)
+    with pytest.raises(RuntimeError, match="not on the grid"):
+        volumes.readFrame(path, like=moved)
+
+
+def test_a_phase_under_another_linear_transform_is_written_where_it_is_seen(scene, tmp_path):
+    first, second = tools.heart(scene, tools.SMALL)
+    shift = vtk.vtkMatrix4x4()
+    shift.SetElement(0, 3, 10)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(shift)
+    second.SetAndObserveTransformNodeID(transform.GetID())
+    path = str(tmp_path / "phase.nrrd")
+    volumes.writePhase(second, path, frameOf=first)
+    read = slicer.vtkMRMLScalarVolumeNode()
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(path)
+    assert storage.ReadData(read)
+    assert np.allclose(matrix_of(read)[:, 3], matrix_of(second)[:, 3] + [10, 0, 0, 0])
+
+
+def test_what_cannot_be_a_phase_is_refused_in_one_sentence(scene):
+    logic = TTTInterpolationLogic()
+    image, = tools.heart(scene, tools.SMALL, times=(0.0,))
+    label = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    label.SetAndObserveImageData(image.GetImageData())
+    empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "nothing")
+    colour = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "colour")
+    colour.SetAndObserveImageData(image.GetImageData())
+    wide = volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0.0, dtype=np.int64))
+    wide.SetName("wide")
+    for node, words in ((label, "label map"), (empty, "no image"), (wide, "Cast Scalar Volume")):
+        with pytest.raises(InputError, match=words) as refused:
+            logic.process(image, node)
+        assert node.GetName() in str(refused.value)
+
+
+def test_a_result_has_the_grid_type_window_place_and_marks_of_its_inputs(scene, geometry):
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    study = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), "Study")
+    (first, _middle, _last), frames = built(scene, geometry)
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(first) or hierarchy.CreateItem(study, first), study)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    first.SetAndObserveTransformNodeID(transform.GetID())
+
+    browser = sequences.browse(frames, like=first)
+    proxy = browser.GetProxyNode(frames)
+    for n in (1, 2, 0):
+        browser.SetSelectedItemNumber(n)
+        assert same_grid(proxy, first)
+        assert slicer.util.arrayFromVolume(proxy).dtype == np.int16
+        assert np.array_equal(slicer.util.arrayFromVolume(proxy), slicer.util.arrayFromVolume(frames.GetNthDataNode(n)))
+        display = proxy.GetDisplayNode()
+        assert (display.GetWindow(), display.GetLevel(), display.GetAutoWindowLevel()) == (800, 400, 0)
+        assert proxy.GetTransformNodeID() == transform.GetID()
+    for node in (proxy, frames):
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+    assert (frames.GetIndexName(), frames.GetIndexUnit(), frames.GetIndexTypeAsString()) == ("phase", "%", "numeric")
+    assert browser.GetPlaybackLooped() and 5 <= browser.GetPlaybackRateFps() <= 20
+    assert sequences.browse(frames, like=first) is browser, "a second run on this output gets no second browser"
+
+
+def test_a_chosen_output_takes_the_new_frames_in_place_of_what_it_held(scene):
+    _nodes, chosen = built(scene, tools.SMALL)
+    name, identity = chosen.GetName(), chosen.GetID()
+    new = sequences.newSequence("new")
+    for index in (0, 100):
+        sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), index, True)
+    assert sequences.place(scene, new, chosen) is chosen
+    assert (chosen.GetName(), chosen.GetID(), chosen.GetNumberOfDataNodes()) == (name, identity, 2)
+    assert [chosen.GetNthIndexValue(n) for n in range(2)] == ["0", "100"]
+
+
+def assert_same(read, frames, flipped: bool) -> None:
+    assert read.GetNumberOfDataNodes() == frames.GetNumberOfDataNodes()
+    assert (read.GetIndexName(), read.GetIndexUnit()) == ("phase", "%")
+    for name in ("Settings", "Seed", "Weights", "Versions", "Inputs", "Date", "Losses", "Notice", "Messages"):
+        assert read.GetAttribute(sequences.PREFIX + name) == frames.GetAttribute(sequences.PREFIX + name)
+    assert json.loads(read.GetAttribute(sequences.PREFIX + "Weights"))["sha256"] == "ab12"
+    for n in range(frames.GetNumberOfDataNodes()):
+        a, b = read.GetNthDataNode(n), frames.GetNthDataNode(n)
+        assert read.GetNthIndexValue(n) == frames.GetNthIndexValue(n)
+        assert a.GetAttribute(sequences.FRAME) == b.GetAttribute(sequences.FRAME)
+        array_a, array_b, grid_a, grid_b = (*map(slicer.util.arrayFromVolume, (a, b)), matrix_of(a), matrix_of(b))
+        if flipped:  # Slicer's reader of .seq.nrrd turns left-handed grids round: the same image, its slices counted back
+            array_a, grid_a = array_a[::-1], grid_a @ FLIP(len(array_a))
+        assert array_a.dtype == array_b.dtype and np.array_equal(array_a, array_b)
+        assert np.allclose(grid_a, grid_b, atol=1e-9)
+
+
+def FLIP(slices: int) -> np.ndarray:
+    flip = np.diag([1.0, 1.0, -1.0, 1.0])
+    flip[2, 3] = slices - 1
+    return flip
+
+
+def test_a_seq_nrrd_file_gives_back_the_same_sequence(scene, geometry, tmp_path):
+    _nodes, frames = built(scene, geometry)
+    path = str(tmp_path / "result.seq.nrrd")
+    frames.AddDefaultStorageNode()
+    frames.GetStorageNode().SetFileName(path)
+    assert frames.GetStorageNode().WriteData(frames)
+    read = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+    storage.SetFileName(path)
+    assert storage.ReadData(read)
+    assert_same(read, frames, flipped=np.linalg.det(matrix_of(frames.GetNthDataNode(0))[:3, :3]) < 0)
+
+
+@pytest.mark.skipif(tools.IN_SLICER, reason="a second scene beside the application's is for the host")
+def test_an_mrb_file_gives_back_the_same_sequence_browser_and_proxy(scene, geometry, tmp_path):
+    from host.application import newScene
+
+    (first, *_others), frames = built(scene, geometry)
+    left_handed = np.linalg.det(matrix_of(first)[:3, :3]) < 0
+    sequences.browse(frames, like=first)
+    path = str(tmp_path / "scene.mrb")
+    assert scene.WriteToMRB(path)
+    again = newScene()
+    assert again.ReadFromMRB(path)
+    read = again.GetFirstNodeByName(frames.GetName())
+    read = read if read.IsA("vtkMRMLSequenceNode") else again.GetFirstNodeByClass("vtkMRMLSequenceNode")
+    assert_same(read, frames, flipped=left_handed)
+    browser = sequences.browserOf(read)
+    assert browser.GetPlaybackLooped() and browser.GetIndexDisplayFormat() == "%.0f"
+    display = browser.GetProxyNode(read).GetDisplayNode()
+    assert (display.GetWindow(), display.GetLevel()) == (800, 400)
+
+
+def test_a_markup_at_phase_0_lands_where_the_phantoms_motion_puts_it(scene, geometry, tmp_path):
+    """Through the engine's own displacement files, grid transforms, a .seq.nrrd file, and the browser."""
+    heart = BeatingHeart.within(geometry)
+    (first, *_others), frames = built(scene, geometry)
+    displacements = sequences.newSequence("motion")
+    for time in (0.0, 0.5, 1.0):
+        path = str(tmp_path / f"displacement_{100 * time:03.0f}.nrrd")
+        write_displacement(path, geometry, heart.displacement(geometry, 0.0, time).astype(np.float32))
+        sequences.addItem(displacements, volumes.readDisplacement(path), 100 * time, acquired=time != 0.5)
+    displacements = sequences.place(scene, displacements)
+    displacements.AddDefaultStorageNode()
+    displacements.GetStorageNode().SetFileName(str(tmp_path / "motion.seq.nrrd"))
+    assert displacements.GetStorageNode().WriteData(displacements)
+    read = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion read")
+    storage = scene.AddNewNodeByClass("vtkMRMLTransformSequenceStorageNode")
+    storage.SetFileName(str(tmp_path / "motion.seq.nrrd"))
+    assert storage.ReadData(read)
+
+    browser = sequences.browse(frames, like=first, displacements=read)
+    size = np.array(geometry.size)
+    index = np.array([[0.5, 0.5, 0.5], [0.5, 0.4, 0.45], [0.3, 0.5, 0.6], [0.6, 0.55, 0.4]]) * (size - 1)
+    points = geometry.point(index)
+    markups = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    for point in points:
+        markups.AddControlPoint(vtk.vtkVector3d(*(point * [-1, -1, 1])))
+    markups.SetAndObserveTransformNodeID(browser.GetProxyNode(read).GetID())
+    moved_most = 0.0
+    for n, time in enumerate((0.0, 0.5, 1.0)):
+        browser.SetSelectedItemNumber(n)
+        for number, expected in enumerate(heart.move(points, 0.0, time) * [-1, -1, 1]):
+            found = [0.0, 0.0, 0.0]
+            markups.GetNthControlPointPositionWorld(number, found)
+            # Between grid points the field is interpolated: a tenth of a voxel is its limit on this coarse grid.
+            assert np.linalg.norm(np.array(found) - expected) < 0.1 * min(geometry.spacing)
+            moved_most = max(moved_most, np.linalg.norm(expected - points[number] * [-1, -1, 1]))
+    assert moved_most > 3, "the test would pass without any motion otherwise"
+
+
+def test_a_run_from_a_script_gives_marked_frames_displacements_and_where_they_come_from(scene, quick, tmp_path):
+    geometry = oblique(left_handed=True)
+    phase0, phase1 = tools.heart(scene, geometry)
+    displacements = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
+    told = []
+    frames = TTTInterpolationLogic().process(phase0, phase1, settings=quick, displacementSequence=displacements,
+                                             temporaryFolder=str(tmp_path), callbacks=Callbacks(progress=told.append))
+    assert os.listdir(tmp_path) == []
+    assert {message["stage"] for message in told} >= {"reading", "adaptation", "interpolation", "writing"}
+    marks = [frames.GetNthDataNode(n).GetAttribute(sequences.FRAME) for n in range(4)]
+    assert marks == ["acquired", "synthetic", "synthetic", "acquired"]
+    for node, n in ((phase0, 0), (phase1, 3)):
+        assert np.array_equal(slicer.util.arrayFromVolume(frames.GetNthDataNode(n)), slicer.util.arrayFromVolume(node))
+    for n in range(4):
+        assert same_grid(frames.GetNthDataNode(n), phase0)
+        assert slicer.util.arrayFromVolume(frames.GetNthDataNode(n)).dtype == np.int16
+    assert displacements.GetNumberOfDataNodes() == 4
+    assert sequences.browserOf(displacements) is sequences.browserOf(frames)
+    attribute = {name: frames.GetAttribute(sequences.PREFIX + name) for name in ("Weights", "Inputs", "Seed", "Notice")}
+    assert len(json.loads(attribute["Weights"])["sha256"]) == 64
+    assert (json.loads(attribute["Inputs"]), attribute["Seed"]) == (["ED", "ES"], "0")
+    assert "Not for clinical use" in attribute["Notice"]
+
+
+def test_a_failed_run_from_a_script_raises_the_engines_sentence_and_leaves_nothing(scene, quick, pair, tmp_path):
+    slicer.util.arrayFromVolume(pair[1])[:] = 7
+    before = tools.contents(scene)
+    with pytest.raises(JobError, match="same value in every voxel"):
+        TTTInterpolationLogic().process(*pair, settings=quick, temporaryFolder=str(tmp_path))
+    assert tools.contents(scene) == before
+    assert os.listdir(tmp_path) == []

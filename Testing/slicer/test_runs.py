@@ -1,0 +1,233 @@
+"""Apply, progress, cancel, kill: runs of the real engine beside a real event loop."""
+
+from __future__ import annotations
+
+import glob
+import os
+import signal
+import tempfile
+import time
+
+import numpy as np
+import pytest
+import slicer
+import tools
+from tools import contents, turn_until
+
+from TTTInterpolationLib import review, sequences, volumes
+from TTTInterpolationLib.engine_info import packagedWeights
+from TTTInterpolationLib.parameters import InputKind
+
+
+@pytest.fixture
+def temporary_folder(panel, tmp_path):
+    """A folder of the test's own for what is passed to the child, to see that nothing stays there."""
+    panel.choices.advanced.temporaryFolder = str(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """What the application would show in message boxes."""
+    messages = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: messages.append((text, options)))
+    return messages
+
+
+def start_long_run(panel, stage: str = "Reading") -> int:
+    """Apply with far more iterations than anyone waits for; returns the child's number once it is at a stage."""
+    panel.choices.adaptation.iterations = 10000
+    panel.ui.applyButton.click()
+    turn_until(lambda: stage in panel.ui.statusLabel.text)
+    return panel.logic.runOf(panel.choices).pid
+
+
+def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(panel, pair, temporary_folder, shown, monkeypatch):
+    told = []
+    update = panel.widget._progress.update
+    monkeypatch.setattr(panel.widget._progress, "update", lambda message: (told.append(message), update(message)))
+    began = time.monotonic()
+    panel.ui.applyButton.click()
+    assert panel.running and panel.ui.applyButton.text == "Cancel" and panel.ui.applyButton.enabled
+    assert panel.ui.statusLabel.text.startswith("Starting"), "said at once, before the child can say anything"
+    assert panel.ui.progressBar.visible
+    turns = turn_until(lambda: told)
+    first_message = time.monotonic() - began
+    assert panel.ui.statusLabel.text.startswith("Reading")
+    later = turn_until(lambda: not panel.running)
+    assert not shown
+    stages = [message["stage"] for message in told]
+    assert sorted(set(stages), key=stages.index) == ["reading", "adaptation", "interpolation", "writing"]
+    fractions = [message["fraction"] for message in told]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert max(turns.own, later.own) < 0.05
+    if os.getloadavg()[0] < os.cpu_count():  # else the clock measures what else the machine does
+        assert first_message < 5
+        assert max(turns.wall, later.wall) < 0.05
+
+    frames = panel.choices.outputSequence
+    assert [frames.GetNthIndexValue(n) for n in range(4)] == ["0", "33.3333", "66.6667", "100"]
+    browser = sequences.browserOf(frames)
+    proxy = browser.GetProxyNode(frames)
+    for n in range(4):
+        browser.SetSelectedItemNumber(n)
+        shown_now = slicer.util.arrayFromVolume(proxy)
+        assert np.array_equal(shown_now, slicer.util.arrayFromVolume(frames.GetNthDataNode(n)))
+    assert np.array_equal(shown_now, slicer.util.arrayFromVolume(pair[1])), "the last frame is phase 1, bit for bit"
+    assert (proxy.GetDisplayNode().GetWindow(), proxy.GetDisplayNode().GetLevel()) == (800, 400)
+    assert panel.ui.playWidget.enabled and panel.ui.sideBySideButton.enabled
+    assert "4 frames in" in panel.ui.statusLabel.text
+    assert panel.ui.applyButton.text == "Apply"
+    assert os.listdir(temporary_folder) == [], "the temporary folder is removed"
+
+    chart = review.lossChart(frames)
+    assert chart.GetNumberOfPlotSeriesNodes() == 1
+    assert chart.GetNthPlotSeriesNode(0).GetTableNode().GetNumberOfRows() == 1
+    before = contents(slicer.mrmlScene)
+    review.lossChart(frames)
+    assert len(contents(slicer.mrmlScene)) == len(before), "asked for again, the chart is made again, not doubled"
+
+
+def test_cancel_in_mid_run_leaves_no_node_and_no_file(panel, temporary_folder, shown):
+    before = contents(slicer.mrmlScene)
+    child = start_long_run(panel, "Adaptation")
+    panel.ui.applyButton.click()
+    assert "Cancelling" in panel.ui.statusLabel.text
+    turn_until(lambda: not panel.running)
+    assert panel.ui.statusLabel.text == "Cancelled."
+    assert not shown
+    assert contents(slicer.mrmlScene) == before
+    assert os.listdir(temporary_folder) == []
+    assert not tools.exists(child)
+
+
+def test_a_run_that_ends_while_another_module_is_shown_is_not_lost(panel, temporary_folder, shown):
+    panel.ui.applyButton.click()
+    run = panel.logic.runOf(panel.choices)
+    panel.widget.exit()
+    turn_until(lambda: not os.path.exists(run.folder))
+    panel.widget.enter()
+    assert panel.choices.outputSequence.GetNumberOfDataNodes() == 4
+    assert panel.ui.playWidget.enabled and not shown
+
+
+def test_a_killed_child_becomes_one_message_with_its_log(panel, temporary_folder, shown):
+    before = contents(slicer.mrmlScene)
+    child = start_long_run(panel)
+    os.kill(child, signal.SIGKILL)
+    turn_until(lambda: not panel.running)
+    (message, options), = shown
+    assert "stopped from outside or ran out of memory" in message
+    assert "detailedText" in options
+    assert contents(slicer.mrmlScene) == before
+    assert os.listdir(temporary_folder) == []
+    assert panel.ui.applyButton.text == "Apply" and panel.ui.applyButton.enabled, "one can try again"
+
+
+def test_closing_the_scene_during_a_run_is_safe(panel, temporary_folder, shown):
+    child = start_long_run(panel)
+    run = panel.logic.runOf(panel.choices)
+    slicer.mrmlScene.Clear(0)
+    turn_until(lambda: not os.path.exists(run.folder))
+    turn_until(lambda: not tools.exists(child))
+    assert not shown
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
+    assert not panel.running and panel.ui.applyButton.text == "Apply"
+
+
+def test_a_reload_of_the_module_during_a_run_ends_the_child(panel, temporary_folder, shown):
+    child = start_long_run(panel)
+    panel.widget.cleanup()
+    assert not tools.exists(child)
+    assert os.listdir(temporary_folder) == []
+    assert not shown
+
+
+def test_a_second_panel_of_the_scene_can_cancel_and_cannot_start_the_same_run_twice(panel, panels, temporary_folder):
+    other = panels()
+    start_long_run(panel)
+    assert other.ui.applyButton.text == "Cancel"
+    other.ui.applyButton.click()
+    turn_until(lambda: not panel.running)
+    assert panel.ui.applyButton.text == other.ui.applyButton.text == "Apply"
+
+
+def test_what_the_engine_refuses_is_shown_in_its_own_sentence(panel, temporary_folder, shown):
+    slicer.util.arrayFromVolume(panel.choices.phase1)[:] = 7
+    panel.ui.applyButton.click()
+    turn_until(lambda: not panel.running)
+    (message, _options), = shown
+    assert "same value in every voxel" in message
+    assert os.listdir(temporary_folder) == []
+
+
+def test_a_temporary_folder_that_is_not_there_is_said_before_anything_starts(panel, shown, tmp_path):
+    panel.choices.advanced.temporaryFolder = str(tmp_path / "nowhere")
+    with pytest.raises(Exception) if tools.IN_SLICER else tools.nothing():
+        panel.ui.applyButton.click()
+    assert not panel.running
+    assert "temporary folder" in shown[0][0] and "choose another one" in shown[0][0]
+
+
+def test_what_is_passed_to_the_child_can_be_read_by_its_owner_only(panel):
+    folders = set(glob.glob(os.path.join(tempfile.gettempdir(), "ttt*")))
+    start_long_run(panel)
+    folder = panel.logic.runOf(panel.choices).folder
+    assert folder not in folders and len(os.path.basename(folder)) < 16
+    assert os.stat(folder).st_mode & 0o077 == 0
+    panel.ui.applyButton.click()
+    turn_until(lambda: not panel.running)
+
+
+def test_a_sequence_is_interpolated_pair_by_pair_in_the_panel(panel, scene, weights, temporary_folder, shown):
+    source = sequences.newSequence("cine")
+    for n, node in enumerate(tools.heart(scene, tools.SMALL, times=(0.0, 0.5, 1.0))):
+        sequences.addItem(source, node, 50 * n, acquired=True)
+    panel.choices.sequence = sequences.place(scene, source)
+    panel.choices.inputKind = InputKind.sequence
+    panel.choices.cyclic = True
+    panel.choices.output.frames = 1
+    panel.ui.applyButton.click()
+    turn_until(lambda: not panel.running)
+    assert not shown
+    frames = panel.choices.outputSequence
+    marks = [frames.GetNthDataNode(n).GetAttribute(sequences.FRAME) for n in range(frames.GetNumberOfDataNodes())]
+    assert marks == ["acquired", "synthetic"] * 3
+    assert [round(float(frames.GetNthIndexValue(n))) for n in range(6)] == [0, 17, 33, 50, 67, 83]
+    assert len(sequences.lossesOf(frames)) == 3, "each pair was adapted on its own"
+
+
+DATA = os.environ.get("TTT4D_DATA", os.path.join(os.path.dirname(__file__), "..", "..", "..", "shared", "data"))
+PATIENT = os.path.join(DATA, "acdc", "patient066")
+
+
+@pytest.mark.skipif(not os.path.isdir(PATIENT), reason="set TTT4D_DATA to the folder of the real images")
+@pytest.mark.skipif("cardiac" not in packagedWeights(), reason="the cardiac weights are not there")
+def test_a_patients_ed_and_es_become_a_playable_sequence_with_the_shipped_weights(panels, scene, shown, tmp_path):
+    from ttt4d.io import read_sequence
+
+    with open(os.path.join(PATIENT, "Info.cfg"), encoding="utf-8") as file:
+        info = dict(line.split(":") for line in file if ":" in line)
+    phases = read_sequence(os.path.join(PATIENT, "patient066_4d.nii.gz")).phases
+    nodes = []
+    for name in ("ED", "ES"):
+        node = volumes.fromEngine(phases[int(info[name]) - 1])
+        node.SetName(name)
+        nodes.append(scene.AddNode(node))
+    panel = panels()
+    assert (panel.choices.phase0, panel.choices.phase1) == tuple(nodes), "the first two volumes are chosen by themselves"
+    panel.choices.adaptation.iterations = 2
+    panel.choices.output.frames = 3
+    panel.choices.advanced.temporaryFolder = str(tmp_path)
+    panel.ui.applyButton.click()
+    turns = turn_until(lambda: not panel.running)
+    assert not shown
+    assert turns.own < 0.05, "the application stayed awake"
+    frames = panel.choices.outputSequence
+    proxy = sequences.proxyOf(frames)
+    assert frames.GetNumberOfDataNodes() == 5
+    for n, node in ((0, nodes[0]), (4, nodes[1])):
+        sequences.browserOf(frames).SetSelectedItemNumber(n)
+        assert np.array_equal(slicer.util.arrayFromVolume(proxy), slicer.util.arrayFromVolume(node))
+    assert np.allclose(tools.matrix_of(proxy), tools.matrix_of(nodes[0]), rtol=0, atol=1e-12)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,126 @@
+"""What several tests of the Slicer side use."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import qt
+import slicer
+import vtk
+
+from ttt4d.phantom import BeatingHeart
+from ttt4d.volume import Geometry
+
+SMALL = Geometry((5, 20, 24), (8.0, 4.0, 4.0), (-46.0, -38.0, -16.0))
+
+
+def cube_directions(angle: float = 0.4, left_handed: bool = False):
+    """Oblique axis directions: a turn about two axes, and a mirrored slice axis."""
+    c, s = np.cos(angle), np.sin(angle)
+    turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    columns = turned[:, ::-1].copy()  # as (k, j, i)
+    if left_handed:
+        columns[:, 0] *= -1
+    return tuple(map(tuple, columns.tolist()))
+
+
+def oblique(left_handed: bool = False) -> Geometry:
+    return Geometry(SMALL.size, SMALL.spacing, (12.345678901, -31.4159, 77.7), cube_directions(left_handed=left_handed))
+
+
+def heart(scene, geometry, times=(0.0, 1.0), dtype=np.int16):
+    """Frames of the phantom as volume nodes of the scene."""
+    from TTTInterpolationLib import volumes
+
+    nodes = []
+    for time_, name in zip(times, ("ED", "ES", "mid")):
+        node = volumes.fromEngine(BeatingHeart.within(geometry).frame(geometry, time_, dtype=dtype))
+        node.SetName(name)
+        scene.AddNode(node)
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(800, 400)
+        nodes.append(node)
+    return nodes
+
+
+def matrix_of(node) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+
+
+def contents(scene) -> list:
+    """Every node of the scene, to compare before and after."""
+    return sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes()))
+
+
+@dataclass
+class Turns:
+    """The longest turn of the event loop: seconds by the clock, and seconds of our own computing."""
+
+    wall: float = 0.0
+    own: float = 0.0
+
+
+def turn_until(condition, seconds: float = 240.0) -> Turns:
+    """Turn the event loop until a condition holds."""
+    end, longest = time.monotonic() + seconds, Turns()
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        wall, own = time.monotonic(), time.thread_time()
+        slicer.app.processEvents()
+        longest.wall = max(longest.wall, time.monotonic() - wall)
+        longest.own = max(longest.own, time.thread_time() - own)
+        time.sleep(0.001)
+    return longest
+
+
+def exists(pid: int) -> bool:
+    """Whether a process is there and not a zombie that only waits to be buried."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Panel:
+    """The module's panel as the application would show it."""
+
+    def __init__(self) -> None:
+        from TTTInterpolationLib.widget import TTTInterpolationWidget
+
+        self.parent = slicer.qMRMLWidget()
+        qt.QVBoxLayout(self.parent)
+        self.parent.setMRMLScene(slicer.mrmlScene)
+        self.widget = TTTInterpolationWidget(self.parent)
+        self.widget.setup()
+        self.widget.enter()
+        self.parent.show()
+        self.ui = self.widget.ui
+        self.logic = self.widget.logic
+
+    @property
+    def choices(self):
+        return self.widget._parameterNode
+
+    @property
+    def running(self) -> bool:
+        return self.logic.runOf(self.choices) is not None
+
+    def close(self) -> None:
+        self.widget.cleanup()
+        self.parent.deleteLater()
+
+
+IN_SLICER = hasattr(slicer.app, "mainWindow")
+
+
+@contextlib.contextmanager
+def nothing():
+    yield
