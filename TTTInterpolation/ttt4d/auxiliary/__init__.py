@@ -10,6 +10,7 @@ from importlib import import_module
 TASKS = {
     "rotation": "rotation.Rotation",
     "reconstruction": "reconstruction.Reconstruction",
+    "cycle": "cycle.Cycle",
     "learned": "learned.Learned",
 }
 

@@ -21,11 +21,13 @@ from .task import AuxiliaryTask, Batch
 class Learned(AuxiliaryTask):
     """The mean square of what a small head makes of both phases and of f's features of them, level by level.
 
-    The steps are plain gradient descent, each tensor of f at its own learned rate.
+    The steps are plain gradient descent, each tensor of f at its own learned rate, held within a trust region: on an image
+    unlike any seen in training a step may be wrong, but it cannot be large.
     """
 
     iterations = 4
     learning_rate = 1.0
+    trust = 0.03
 
     def __init__(self, settings: NetworkSettings = NetworkSettings()) -> None:
         super().__init__()
@@ -49,11 +51,29 @@ class Learned(AuxiliaryTask):
         return total
 
     def optimizer(self, network: InterpolationNetwork, learning_rate: float) -> torch.optim.Optimizer:
-        rates = self.log_rates.detach().exp().tolist()
-        groups = [{"params": [p], "lr": learning_rate * rate} for p, rate in zip(network.features.parameters(), rates)]
-        return torch.optim.SGD(groups, lr=learning_rate)
+        return TrustedDescent(list(network.features.parameters()), self.log_rates.detach().exp().tolist(), learning_rate)
 
     def descended(self, parameters: Dict[str, Tensor], energy: Tensor) -> Dict[str, Tensor]:
         """The parameters of f one step further, differentiable in them and in this head: what training goes through."""
         gradients = torch.autograd.grad(energy, list(parameters.values()), create_graph=True)
-        return {name: p - rate * g for (name, p), rate, g in zip(parameters.items(), self.log_rates.exp(), gradients)}
+        return {name: p - trusted(p, rate * g)
+                for (name, p), rate, g in zip(parameters.items(), self.log_rates.exp(), gradients)}
+
+
+def trusted(parameter: Tensor, step: Tensor) -> Tensor:
+    """The step, shortened to a fraction of the parameter's own norm where it is longer."""
+    longest = Learned.trust * (parameter.detach().norm() + 0.01)
+    return step * (longest / step.norm().clamp(min=1e-12)).clamp(max=1.0)
+
+
+class TrustedDescent(torch.optim.Optimizer):
+    """The same steps, in place."""
+
+    def __init__(self, parameters: List[Tensor], rates: List[float], learning_rate: float) -> None:
+        super().__init__([{"params": [p], "rate": rate} for p, rate in zip(parameters, rates)], {"lr": learning_rate})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter -= trusted(parameter, group["lr"] * group["rate"] * parameter.grad)

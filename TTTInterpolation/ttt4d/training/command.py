@@ -1,4 +1,4 @@
-"""Train base weights on acquired beats.
+"""Train base weights on acquired beats, or on generated anatomies in motion alone (`--generated`).
 
 Three stages, each starting from the file of the one before: `motion`, `supervised`, `adapted`. A run goes on from its
 checkpoint when the same command is given again. On several GPUs: `torchrun --nproc_per_node N -m ttt4d train ...`.
@@ -20,6 +20,7 @@ STAGES = ("motion", "supervised", "adapted")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", default=os.environ.get("TTT4D_DATA", "../shared/data"),
                         help="folder in the ACDC layout (default: $TTT4D_DATA); its training split is used")
+    parser.add_argument("--generated", action="store_true", help="learn from generated anatomies, without any data")
     parser.add_argument("--cache", metavar="FILE", help="packed training data; made from --data where it is missing")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the weights file to write, .safetensors")
     parser.add_argument("--name", default="cardiac", help="the weights' name in their card (default: cardiac)")
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     from .. import weights
     from ..device import choose
+    from .anatomies import AnatomySampler
     from .cache import load
     from .loop import Trainer, TrainingSettings
     from .objectives import OBJECTIVES
@@ -54,7 +56,10 @@ def run(args: argparse.Namespace) -> int:
     device = choose(args.device, messages)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    sampler = BeatSampler(load(_cache(args)), args.crop, args.batch)
+    if args.generated:
+        sampler = AnatomySampler(args.crop, args.batch)
+    else:
+        sampler = BeatSampler(load(_cache(args)), args.crop, args.batch)
     torch.manual_seed(args.seed)
     model = weights.load(args.start) if args.start else weights.new_model()
     trainer = Trainer(sampler.draw_pair if args.stage == "adapted" else sampler.draw, OBJECTIVES[args.stage],
@@ -92,6 +97,6 @@ def _cache(args: argparse.Namespace) -> Path:
 
 def _card(args: argparse.Namespace, trainer: Any, device: Any, before: Dict[str, Any]) -> Dict[str, Any]:
     """What the weights file says of itself: this stage, after those of the file it started from."""
-    stage = {"stage": args.stage, "steps": trainer.step, "batch": args.batch, "crop": args.crop, "seed": args.seed,
+    stage = {"stage": args.stage, "data": "generated" if args.generated else "acquired", "steps": trainer.step, "batch": args.batch, "crop": args.crop, "seed": args.seed,
              "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1), "device": device.type}
     return {"name": args.name, "date": datetime.date.today().isoformat(), "stages": [*before.get("stages", []), stage]}

@@ -16,9 +16,12 @@ from .draws import integer, uniform
 from .samples import Sample
 
 
-def disguised(sample: Sample, generator: Generator) -> Sample:
-    """The sample as one of six other scanners shows it. Noise falls on the phases only: the truth stays what is looked for."""
-    kind = integer(0, 5, generator)
+def disguised(sample: Sample, generator: Generator, same_grid: bool = False) -> Sample:
+    """The sample as one of six other scanners shows it. Noise falls on the phases only: the truth stays what is looked for.
+
+    same_grid: leave out the thicker slices, so that samples can be joined.
+    """
+    kind = integer(0, 4 if same_grid else 5, generator)
     if kind == 0:
         exponent = math.exp(uniform(-1.0, 1.0, generator))
         return _changed(sample, lambda x: x**exponent)

@@ -60,7 +60,7 @@ class Trainer:
         while self.step < self.settings.steps:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
-            sample = Sample(*(x.to(self.device) for x in vars(self.draw(self.generator)).values()))
+            sample = self.draw(self.generator).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
                 loss, metrics = self.objective(self.model, sample, self.generator)
             self.optimizer.zero_grad(set_to_none=True)

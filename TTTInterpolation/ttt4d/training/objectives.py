@@ -17,8 +17,6 @@ from .disguises import disguised
 from .draws import uniform
 from .samples import Sample
 
-# What the slices of the training data are to each other where the header does not say: 10 mm apart, 1.5 mm pixels.
-SLICE_SPACING = (10.0, 1.5, 1.5)
 # Of the auxiliary losses in the sum: f serves the main task first.
 AUXILIARY_WEIGHT = 0.02
 PUBLISHED = ("rotation", "reconstruction")
@@ -27,7 +25,7 @@ Loss = Tuple[Tensor, Dict[str, float]]
 
 
 def strides_of(model: Model, sample: Sample) -> Strides:
-    return pyramid_strides(sample.phase0.shape[2:], SLICE_SPACING, len(model.network.settings.features))
+    return pyramid_strides(sample.phase0.shape[2:], sample.spacing, len(model.network.settings.features))
 
 
 def log_error(image: Tensor, truth: Tensor) -> Tensor:

@@ -14,12 +14,16 @@ from .cache import Beat
 from .draws import integer, uniform
 
 
+# What the slices of the training data are to each other where the header does not say: 10 mm apart, 1.5 mm pixels.
+SLICES = (10.0, 1.5, 1.5)
+
+
 @dataclass(frozen=True)
 class Sample:
     """A batch for training: phases and truth (batch, 1, k, j, i) in [0, 1]; time (batch,) of the truth between the phases.
 
     upright: two phases (2, 1, k, j, i) as acquired, neither turned nor mirrored: which way up an image is can only be
-    learned from images that have a way up.
+    learned from images that have a way up. spacing: of the voxels (k, j, i).
     """
 
     phase0: Tensor
@@ -27,6 +31,11 @@ class Sample:
     truth: Tensor
     time: Tensor
     upright: Tensor
+    spacing: Tuple[float, float, float] = SLICES
+
+    def to(self, device: torch.device) -> "Sample":
+        tensors = (self.phase0, self.phase1, self.truth, self.time, self.upright)
+        return Sample(*(x.to(device) for x in tensors), self.spacing)
 
 
 def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
