@@ -41,27 +41,19 @@ class Registration(Method):
 
 
 class Demons(Registration):
-    """SimpleITK: diffeomorphic demons with symmetric forces, over three scales within the slices."""
+    """SimpleITK: diffeomorphic demons with symmetric forces."""
 
-    def __init__(self, smoothing: float = 2.0, iterations: int = 50, scales: Sequence[int] = (4, 2, 1)) -> None:
-        self.smoothing, self.iterations, self.scales = smoothing, iterations, tuple(scales)
+    def __init__(self, smoothing: float = 6.0, iterations: int = 50) -> None:
+        self.smoothing, self.iterations = smoothing, iterations
 
     def field(self, fixed, moving, spacing):
         import SimpleITK as sitk
 
         # In voxels: the slices are so few and so far apart that millimetres would smooth nothing across them.
-        fixed, moving = (sitk.GetImageFromArray(np.asarray(x, dtype=np.float32)) for x in (fixed, moving))
         demons = sitk.DiffeomorphicDemonsRegistrationFilter()
         demons.SetStandardDeviations(self.smoothing)
         demons.SetNumberOfIterations(self.iterations)
-        field = None
-        for scale in self.scales:
-            small_fixed, small_moving = (_shrunk(x, scale) for x in (fixed, moving))
-            if field is None:
-                field = sitk.Image(small_fixed.GetSize(), sitk.sitkVectorFloat64, 3)
-                field.CopyInformation(small_fixed)
-            field = sitk.Resample(field, small_fixed)
-            field = demons.Execute(small_fixed, small_moving, field)
+        field = demons.Execute(*(sitk.GetImageFromArray(np.asarray(x, dtype=np.float32)) for x in (fixed, moving)))
         return _components_first(sitk.GetArrayFromImage(field))
 
 
@@ -97,7 +89,7 @@ class Elastix(Registration):
 class SyN(Registration):
     """ANTs: symmetric diffeomorphic registration."""
 
-    def __init__(self, transform: str = "SyNOnly", metric: str = "mattes", flow: float = 3.0, total: float = 0.0,
+    def __init__(self, transform: str = "SyNOnly", metric: str = "mattes", flow: float = 3.0, total: float = 1.0,
                  iterations: Sequence[int] = (40, 20, 10), step: float = 0.2, sampling: int = 32) -> None:
         self.options = {"type_of_transform": transform, "syn_metric": metric, "flow_sigma": flow, "total_sigma": total,
                         "reg_iterations": tuple(iterations), "grad_step": step, "syn_sampling": sampling}
@@ -134,15 +126,6 @@ def _warp(image: np.ndarray, displacement: np.ndarray) -> np.ndarray:
 
     image = torch.from_numpy(np.ascontiguousarray(image))[None, None]
     return warp(image, torch.from_numpy(np.ascontiguousarray(displacement, dtype=np.float32))[None])[0, 0].numpy()
-
-
-def _shrunk(image, scale: int):
-    """An image smoothed and shrunk within its slices by a factor."""
-    import SimpleITK as sitk
-
-    if scale == 1:
-        return image
-    return sitk.Shrink(sitk.SmoothingRecursiveGaussian(image, [scale / 2, scale / 2, 1e-3]), [scale, scale, 1])
 
 
 def _components_first(field: np.ndarray) -> np.ndarray:
