@@ -1,0 +1,142 @@
+"""Training: samples are what they say, steps learn, and a run goes on from its checkpoint as if never stopped."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ttt4d import weights
+from ttt4d.training import cache
+from ttt4d.training.loop import Trainer, TrainingSettings
+from ttt4d.training.objectives import OBJECTIVES
+from ttt4d.training.samples import BeatSampler, draw_times
+
+
+@pytest.fixture(scope="module")
+def beats():
+    """Two patients of eight frames whose brightness tells the frame's number."""
+    generator = torch.Generator().manual_seed(0)
+    return [cache.Beat((torch.rand(1, 7, 30, 28, generator=generator) * 20
+                        + 25.0 * torch.arange(8).view(8, 1, 1, 1)).to(torch.uint8), ed, es)
+            for ed, es in ((0, 3), (1, 5))]
+
+
+@pytest.fixture
+def trainer(small, beats, tmp_path):
+    """trainer(checkpoint's name, steps, objective): always of the same fresh weights."""
+    def make(name="run.pt", steps=2, objective="supervised", seed=0) -> Trainer:
+        torch.manual_seed(0)
+        sampler = BeatSampler(beats, crop=17, batch=2)
+        return Trainer(sampler.draw_pair if objective == "adapted" else sampler.draw, OBJECTIVES[objective],
+                       TrainingSettings(steps=steps, seed=seed), torch.device("cpu"), tmp_path / name,
+                       weights.new_model(small))
+    return make
+
+
+def same(one, other) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+# -- samples -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(3, 30), st.integers(0, 29), st.integers(0, 29), st.integers(0, 999))
+def test_the_truth_lies_between_the_phases(count, ed, es, seed):
+    assume((ed - es) % count > 1)  # no frame lies between end-systole and an end-diastole right after it
+    beat = cache.Beat(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), ed % count, es % count)
+    first, middle, last = draw_times(beat, torch.Generator().manual_seed(seed))
+    assert all(0 <= frame < count for frame in (first, middle, last))
+    length = (last - first) % count or count
+    assert 0 < (middle - first) % count < length
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 999))
+def test_a_sample_s_frames_are_of_one_beat_in_order_of_time(beats, seed):
+    sample = BeatSampler(beats, crop=17, batch=3).draw(torch.Generator().manual_seed(seed))
+    assert sample.phase0.shape == sample.phase1.shape == sample.truth.shape
+    assert sample.phase0.shape[:2] == (3, 1) and sample.phase0.shape[3:] == (17, 17)
+    assert 0 <= sample.phase0.min() and sample.phase0.max() <= 1
+    assert torch.all((0 < sample.time) & (sample.time < 1))
+    assert sample.upright.shape[:2] == (2, 1)
+
+
+def test_the_same_draws_give_the_same_sample(beats):
+    one, again = (BeatSampler(beats, 17, 2).draw(torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(one.phase0, again.phase0) and torch.equal(one.time, again.time)
+
+
+def test_a_pair_s_sample_shows_one_pair_at_several_times(beats):
+    sample = BeatSampler(beats, 17, 2).draw_pair(torch.Generator().manual_seed(1))
+    assert all(torch.equal(phase[:1].expand_as(phase), phase) for phase in (sample.phase0, sample.phase1))
+    assert len(set(sample.time.tolist())) == len(sample.time)
+
+
+def test_packed_beats_come_back_scaled_frame_by_frame_within_the_rounding(tmp_path):
+    generator = np.random.default_rng(0)
+    frames = (generator.normal(size=(4, 3, 6, 5)) * 100 + 1000).astype(np.float32)
+    cache.pack(tmp_path / "c.safetensors", [("b", frames, 0, 2), ("a", 2 * frames, 1, 3)])
+    both = cache.load(tmp_path / "c.safetensors")
+    assert [(beat.ed, beat.es) for beat in both] == [(1, 3), (0, 2)]
+    low, high = (f(frames, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+    assert np.abs(both[1].frames.numpy() / 255 - (frames - low) / (high - low)).max() < 0.51 / 255
+    only, = cache.load(tmp_path / "c.safetensors", ["b"])
+    assert torch.equal(only.frames, both[1].frames)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_two_steps_change_the_network_and_end_in_finite_weights(trainer, objective):
+    t, told = trainer(objective=objective), []
+    before = {key: value.clone() for key, value in t.model.network.state_dict().items()}
+    model = t.run(lambda step, metrics: told.append((step, metrics)))
+    assert [step for step, _ in told] == [1, 2]
+    assert all(np.isfinite(value) for _, metrics in told for value in metrics.values())
+    after = model.network.state_dict()
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert any(key.startswith("features") and not torch.equal(before[key], after[key]) for key in before)
+    assert any(key.startswith("motion") and not torch.equal(before[key], after[key]) for key in before)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(trainer, objective):
+    whole = trainer("whole.pt", 4, objective).run()
+    stopped = trainer("halves.pt", 4, objective)
+
+    def stop(step, metrics):
+        if step == 2:
+            stopped.save()
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        stopped.run(stop)
+    resumed = trainer("halves.pt", 4, objective)
+    assert resumed.step == 2
+    halves = resumed.run()
+    assert same(whole.network.state_dict(), halves.network.state_dict())
+    assert all(same(whole.tasks[name].state_dict(), halves.tasks[name].state_dict()) for name in whole.tasks)
+
+
+def test_a_finished_run_is_not_trained_again(trainer):
+    first, steps = trainer().run(), []
+    again = trainer().run(lambda step, metrics: steps.append(step))
+    assert not steps and same(first.network.state_dict(), again.network.state_dict())
+
+
+def test_the_seed_decides_the_weights(trainer):
+    one, again, other = (trainer(f"{n}.pt", 1, seed=seed).run() for n, seed in enumerate((0, 0, 1)))
+    assert same(one.network.state_dict(), again.network.state_dict())
+    assert not same(one.network.state_dict(), other.network.state_dict())
+
+
+def test_trained_weights_interpolate(trainer, phases, tmp_path):
+    from ttt4d.pipeline import Interpolator
+    from ttt4d.settings import InterpolationSettings
+
+    weights.save(tmp_path / "trained.safetensors", trainer().run(), {"name": "trained"})
+    run = Interpolator(str(tmp_path / "trained.safetensors"), "cpu").run(phases(), InterpolationSettings(frames=1))
+    assert len(list(run.frames)) == 3
