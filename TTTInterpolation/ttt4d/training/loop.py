@@ -66,9 +66,10 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self._share_gradients()
-            nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
-            self.optimizer.step()
-            self._average()
+            # One sample whose gradient is no number must not cost the run.
+            if torch.isfinite(nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)):
+                self.optimizer.step()
+                self._average()
             self.step += 1
             self.seconds = before + time.monotonic() - began
             report(self.step, {**metrics, "seconds": self.seconds})
