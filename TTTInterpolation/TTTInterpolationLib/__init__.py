@@ -1,1 +1,1 @@
-"""The Slicer side of TTTInterpolation: knows slicer, vtk and qt, never torch. The engine (ttt4d) runs in a child process."""
+"""The Slicer side of TTTInterpolation: knows slicer, vtk and qt, never torch. The engine is a child process."""

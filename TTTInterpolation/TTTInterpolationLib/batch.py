@@ -23,10 +23,11 @@ import time
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
-from TTTInterpolationLib.job import BlockingJob
 from ttt4d.errors import InputError, OutputError, UserError
 from ttt4d.interpolate import add_settings, settings_of
 from ttt4d.settings import InterpolationSettings
+from TTTInterpolationLib import dependencies
+from TTTInterpolationLib.job import BlockingJob
 
 IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
@@ -77,6 +78,7 @@ def findCases(path: str) -> List[Case]:
 def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
              say: Callable[[str], None] = print) -> List[Row]:
     """Run the cases in turn. The summary is written anew after each, so that a batch cut short has one too."""
+    dependencies.check()
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -157,21 +159,31 @@ def _casesOfFolder(folder: str) -> List[Case]:
 
 
 def _casesOfTable(path: str) -> List[Case]:
-    base = os.path.dirname(os.path.abspath(path))
+    base, name = os.path.dirname(os.path.abspath(path)), os.path.basename(path)
     cases = []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            row = {(key or "").strip(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
-            name = row.get("case", "")
-            phases = tuple(os.path.join(base, row[key]) for key in ("phase0", "phase1") if row.get(key))
-            sequence = os.path.join(base, row["sequence"]) if row.get("sequence") else None
-            if not name or (len(phases) != 2) == (sequence is None):
-                raise InputError(f"Row {len(cases) + 1} of {os.path.basename(path)} needs a case, and either phase0 and "
-                                 "phase1 or a sequence: complete it.")
-            if os.path.basename(name) != name:
-                raise InputError(f"The case name {name} has a folder in it: it becomes a file name, so leave that out.")
-            cases.append(Case(name, phases, sequence))
+    for row in _rowsOfTable(path):
+        case = row.get("case", "")
+        phases = tuple(os.path.join(base, row[key]) for key in ("phase0", "phase1") if row.get(key))
+        sequence = os.path.join(base, row["sequence"]) if row.get("sequence") else None
+        if not case or (len(phases) != 2) == (sequence is None):
+            raise InputError(f"Row {len(cases) + 1} of {name} needs a case, and either phase0 and phase1 or a "
+                             "sequence: complete it.")
+        if os.path.basename(case) != case:
+            raise InputError(f"The case name {case} has a folder in it: it becomes a file name, so leave that out.")
+        cases.append(Case(case, phases, sequence))
     return cases
+
+
+def _rowsOfTable(path: str) -> List[dict]:
+    """The rows of a table with commas, or with semicolons as spreadsheets write it in many countries."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{os.path.basename(path)} is not a table in UTF-8: save it as \"CSV UTF-8\".") from None
+    table = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
+    return [{(key or "").strip(): value.strip() for key, value in row.items() if isinstance(value, str)}
+            for row in table]
 
 
 def _images(folder: str) -> List[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import logging
+import os
 import re
 import subprocess
 from typing import List
@@ -20,34 +21,42 @@ from ttt4d.errors import UserError
 
 MODULE = "TTTInterpolation"
 TORCH = ">=2.0"
+REQUIREMENTS = os.path.join(os.path.dirname(__file__), "..", "Resources", "requirements.txt")
 
 
 class DependencyError(UserError):
     """The engine cannot run because a package is missing and was not installed."""
 
 
-def ensure(requirementsPath: str) -> None:
-    """Make sure that torch and the packages of a requirements file are there. Raises `DependencyError`."""
+def ensure() -> None:
+    """Make sure that all packages are there, asking before anything is installed. Raises `DependencyError`."""
     try:
         if not _has("torch"):
             _installTorch()
-        if missing(requirementsPath):
-            _installRest(requirementsPath)
+        if missing():
+            _installRest()
     except subprocess.CalledProcessError as error:  # pip failed; what is still missing is said below
         logging.error("pip: %s", error)
     importlib.invalidate_caches()
-    still = missing(requirementsPath, "torch")
-    if still:
+    if missing():
         raise DependencyError(_(
             "{packages} could not be installed. Check the internet connection (for a computer without one, see "
-            "\"offline\" in the documentation) and press Apply again.").format(packages=", ".join(still)))
+            "\"offline\" in the documentation) and press Apply again.").format(packages=", ".join(missing())))
 
 
-def missing(requirementsPath: str, *others: str) -> List[str]:
-    """The requirements of a file, and others, whose package is not there."""
-    with open(requirementsPath, encoding="utf-8") as file:
-        lines = [*others, *(line.split("#")[0].strip() for line in file)]
-    return [line for line in lines if line and not _has(_distribution(line))]
+def check() -> None:
+    """For scripts and batch, where nobody can be asked: raises `DependencyError` where a package is missing."""
+    if missing():
+        raise DependencyError(_(
+            "The Python packages {packages} are missing: open the TTT Interpolation module and press Apply once, it "
+            "offers to install them.").format(packages=", ".join(missing())))
+
+
+def missing() -> List[str]:
+    """What the engine requires and is not there."""
+    with open(REQUIREMENTS, encoding="utf-8") as file:
+        lines = ["torch", *(line.split("#")[0].strip() for line in file)]
+    return [line for line in lines if line and not _has(re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0])]
 
 
 def _installTorch() -> None:
@@ -63,13 +72,13 @@ def _installTorch() -> None:
                                 "install it."))
 
 
-def _installRest(requirementsPath: str) -> None:
+def _installRest() -> None:
     declined = DependencyError(_("The Python packages were not installed: without them nothing can be computed. Press "
                                  "Apply again to install them."))
     try:
         from slicer import packaging
     except ImportError:  # Slicer 5.10 and older
-        packages = missing(requirementsPath)
+        packages = missing()
         if not slicer.util.confirmOkCancelDisplay(_(
                 "TTTInterpolation needs these Python packages: {packages}. Download and install them now?").format(
                     packages=", ".join(packages))):
@@ -77,13 +86,9 @@ def _installRest(requirementsPath: str) -> None:
         slicer.util.pip_install(packages)
         return
     try:
-        packaging.pip_ensure(packaging.load_requirements(requirementsPath), requester=MODULE)
+        packaging.pip_ensure(packaging.load_requirements(REQUIREMENTS), requester=MODULE)
     except RuntimeError as error:
         raise declined from error
-
-
-def _distribution(requirement: str) -> str:
-    return re.split(r"[<>=!~;\[ ]", requirement, maxsplit=1)[0]
 
 
 def _has(distribution: str) -> bool:

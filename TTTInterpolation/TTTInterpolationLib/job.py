@@ -23,6 +23,7 @@ from slicer.i18n import tr as _
 
 GRACE_SECONDS = 10.0
 _LOG_LINES = 2000
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows, no console window pops up
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class BlockingJob:
         try:
             self._process = subprocess.Popen(
                 engineCommand("worker"), env={**os.environ, **engineEnvironment()},
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, creationflags=_NO_WINDOW)
         except OSError:
             return self._conversation.outcome(None)
         # Standard error has its own reader, or a child that prints much would block on a full pipe.
@@ -225,7 +226,7 @@ class EventLoopJob:
         import qt
 
         if error == qt.QProcess.FailedToStart:  # every other error is followed by `finished`
-            self._end(None)
+            qt.QTimer.singleShot(0, lambda: self._end(None))  # after `start` has returned
 
     def _end(self, exitStatus: Optional[int]) -> None:
         if not self.ended:
@@ -253,7 +254,8 @@ def killTree(pid: int) -> None:
     if pid <= 0:
         return
     if os.name == "nt":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       creationflags=_NO_WINDOW)
         return
     table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE).stdout.decode()
     children: Dict[int, List[int]] = {}

@@ -14,7 +14,7 @@ from ttt4d import settings as engine
 from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
 
-from . import volumes
+from . import dependencies, volumes
 from .parameters import InputKind, TTTInterpolationParameterNode, settingsOf
 from .run import Callbacks, Inputs, Run
 
@@ -70,10 +70,14 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
             parameterNode.Modified()
             callbacks.finished(outcome, frames)
 
-        choices = dict(outputSequence=parameterNode.outputSequence, settings=settingsOf(parameterNode),
-                       waitForCompletion=False, displacementSequence=parameterNode.displacementSequence,
-                       temporaryFolder=parameterNode.advanced.temporaryFolder,
-                       callbacks=dataclasses.replace(callbacks, finished=finished))
+        choices = {
+            "outputSequence": parameterNode.outputSequence,
+            "settings": settingsOf(parameterNode),
+            "waitForCompletion": False,
+            "displacementSequence": parameterNode.displacementSequence,
+            "temporaryFolder": parameterNode.advanced.temporaryFolder,
+            "callbacks": dataclasses.replace(callbacks, finished=finished),
+        }
         if parameterNode.inputKind is InputKind.sequence:
             run = self.processSequence(parameterNode.sequence, **choices)
         else:
@@ -114,6 +118,7 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
 
     def _process(self, inputs: Inputs, outputSequence, settings, waitForCompletion, displacementSequence,
                  temporaryFolder, callbacks):
+        dependencies.check()
         reason = _problemOf(inputs)
         if reason:
             raise InputError(reason)

@@ -6,6 +6,7 @@ sequences outside any scene, so that a cancel, a crash or a closed scene leaves 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import traceback
@@ -19,7 +20,6 @@ from ttt4d.settings import InterpolationSettings
 
 from . import sequences, volumes
 from .job import BlockingJob, EventLoopJob, JobError, Outcome
-
 
 _LAST = object()
 
@@ -96,7 +96,7 @@ class Run:
                 _exhaust(self._takeFrames())
                 frames = self._conclude(outcome)
         finally:
-            self._folder.cleanup()
+            self._removeFolder()
         self._callbacks.finished(outcome, frames)
         if outcome.kind in ("user", "bug"):
             raise JobError(outcome)
@@ -159,8 +159,12 @@ class Run:
         self._ended = True
         self._timer.stop()
         self._scene.RemoveObserver(self._closing)
-        self._folder.cleanup()
+        self._removeFolder()
         self._callbacks.finished(outcome, frames)
+
+    def _removeFolder(self) -> None:
+        with contextlib.suppress(OSError):  # Windows keeps a file that a dying process still holds open
+            self._folder.cleanup()
 
     # What is passed through the folder
 

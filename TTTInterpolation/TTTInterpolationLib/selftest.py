@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
@@ -23,7 +21,7 @@ class TTTInterpolationTest(ScriptedLoadableModuleTest):
         self.test_two_phases_of_the_sample_become_a_sequence()
 
     def test_two_phases_of_the_sample_become_a_sequence(self) -> None:
-        if dependencies.missing(os.path.join(os.path.dirname(__file__), "..", "Resources", "requirements.txt"), "torch"):
+        if dependencies.missing():
             self.delayDisplay("Skipped: the engine's packages are not installed yet; press Apply in the panel once.")
             return
         self.delayDisplay("A beating heart, two phases")

@@ -49,7 +49,7 @@ def annotate(sequence, report: dict, inputs) -> None:
         "Inputs": list(inputs),
         "Date": report.get("date", ""),
         "Messages": report.get("messages", []),
-        "Losses": [[float(f"{loss:.5g}") for loss in batch.get("losses", [])] for batch in report.get("adaptation", [])],
+        "Losses": [[float(f"{loss:.5g}") for loss in batch["losses"]] for batch in report.get("adaptation", [])],
         "Notice": "Not for clinical use.",
     }
     for name, value in values.items():

@@ -11,8 +11,8 @@ from typing import Optional
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import numpy_to_vtk
 
 from ttt4d.errors import InputError
 
@@ -35,8 +35,8 @@ def problemOf(node) -> str:
         return _("{name} has {n} components a voxel: choose a grey-scale image.").format(
             name=name, n=image.GetNumberOfScalarComponents())
     if image.GetScalarType() not in _SCALAR_TYPES:
-        return _("{name} is stored as {type}, which image files of sequences cannot hold: convert it to 16-bit integers "
-                 "or to floats with the Cast Scalar Volume module.").format(
+        return _("{name} is stored as {type}, which image files of sequences cannot hold: convert it to 16-bit "
+                 "integers or to floats with the Cast Scalar Volume module.").format(
                      name=name, type=image.GetScalarTypeAsString())
     return ""
 

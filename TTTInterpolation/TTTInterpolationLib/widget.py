@@ -208,7 +208,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             run.cancel()
             return
         with slicer.util.tryWithErrorDisplay(_("The computation could not be started."), waitCursor=False):
-            dependencies.ensure(self.resourcePath("requirements.txt"))
+            dependencies.ensure()
             callbacks = Callbacks(self._progress.update, self._log, self._onFinished)
             self._run = self.logic.apply(self._parameterNode, callbacks)
             self.ui.logTextEdit.clear()

@@ -1,4 +1,4 @@
-"""What the tests of the Slicer side stand on: real MRML, the real engine, and a host for the panel outside the application.
+"""What the tests of the Slicer side stand on: real MRML, the real engine, and a host for the panel.
 
 Inside 3D Slicer (see run_in_slicer.py) the same tests find the application itself in place of the host.
 """
@@ -20,7 +20,6 @@ try:
 
         host.install()
     import tools
-
     from ttt4d.settings import AdaptationSettings, InterpolationSettings
 except ImportError as missing:
     # slicer-core exists for Python 3.10 to 3.13 only; the engine runs on 3.9 too.

@@ -1,6 +1,7 @@
-"""Runs the tests of this folder inside 3D Slicer, and exits with pytest's status (no test collected is a failure too).
+r"""Runs the tests of this folder inside 3D Slicer, and exits with pytest's status (no test collected is a failure too).
 
-  Slicer --testing --no-splash --additional-module-paths TTTInterpolation --python-script Testing/slicer/run_in_slicer.py
+  Slicer --testing --no-splash --additional-module-paths TTTInterpolation \
+         --python-script Testing/slicer/run_in_slicer.py
 
 Slicer's Python needs pytest once: `PythonSlicer -m pip install pytest`.
 """

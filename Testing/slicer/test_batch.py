@@ -8,10 +8,10 @@ import os
 
 import pytest
 import slicer
-import tools
 
-from TTTInterpolationLib import batch, volumes
+import tools
 from ttt4d.errors import InputError
+from TTTInterpolationLib import batch, volumes
 
 
 def write_case(scene, folder, seed: int) -> None:
@@ -34,7 +34,8 @@ def test_five_cases_with_one_corrupt_give_four_results_one_clear_row_and_status_
         write_case(scene, cases / f"patient{n}", seed=n)
     corrupt = cases / "patient3" / "phase10.nrrd"
     corrupt.write_bytes(corrupt.read_bytes()[:-2000])
-    arguments = [str(cases), str(results), "--frames", "1", "--iterations", "1", "--weights", weights, "--device", "cpu"]
+    arguments = [str(cases), str(results), "--frames", "1", "--iterations", "1", "--weights", weights,
+                 "--device", "cpu"]
 
     assert batch.main(arguments) == 1
     rows = summary_of(results)
@@ -57,17 +58,19 @@ def test_five_cases_with_one_corrupt_give_four_results_one_clear_row_and_status_
     assert times == {name: os.path.getmtime(results / name) for name in made}, "nothing is recomputed"
 
 
-def test_a_table_names_pairs_and_sequences_relative_to_itself(tmp_path):
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_table_names_pairs_and_sequences_relative_to_itself(delimiter, tmp_path):
     table = tmp_path / "cases.csv"
-    table.write_text("case,phase0,phase1,sequence\nann,a/0.nii.gz,a/1.nii.gz,\nbob,,,b.nii.gz\n")
+    text = "case,phase0,phase1,sequence\nann,a/0.nii.gz,a/1.nii.gz,\nbob,,,b.nii.gz\n"
+    table.write_text(text.replace(",", delimiter))
     ann, bob = batch.findCases(str(table))
     assert ann.phases == (str(tmp_path / "a/0.nii.gz"), str(tmp_path / "a/1.nii.gz")) and ann.sequence is None
     assert bob.phases == () and bob.sequence == str(tmp_path / "b.nii.gz")
 
 
 def test_a_folder_is_read_as_pairs_sequences_and_4d_files_in_natural_order(tmp_path):
-    for name in ("pair/p2.nrrd", "pair/p10.nrrd", "cine/0.nii", "cine/1.nii", "cine/2.nii", "one/4d.nii.gz", "x.seq.nrrd",
-                 "notes.txt", "empty/readme.txt"):
+    for name in ("pair/p2.nrrd", "pair/p10.nrrd", "cine/0.nii", "cine/1.nii", "cine/2.nii", "one/4d.nii.gz",
+                 "x.seq.nrrd", "notes.txt", "empty/readme.txt"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()

@@ -21,9 +21,10 @@ def installed(monkeypatch) -> set:
 
 
 @pytest.fixture
-def requirements(tmp_path) -> str:
+def requirements(tmp_path, monkeypatch) -> str:
     path = tmp_path / "requirements.txt"
     path.write_text("# a comment\nsafetensors>=0.3\ntqdm\n")
+    monkeypatch.setattr(dependencies, "REQUIREMENTS", str(path))
     return str(path)
 
 
@@ -50,26 +51,26 @@ def pytorch_extension(monkeypatch, result, installed) -> list:
 
 def test_nothing_is_asked_when_everything_is_there(installed, requirements):
     installed.update({"torch", "safetensors", "tqdm"})
-    dependencies.ensure(requirements)
+    dependencies.ensure()
 
 
 def test_without_the_pytorch_extension_the_user_is_told_how_to_get_it(installed, requirements, monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(dependencies.DependencyError, match="Extensions Manager"):
-        dependencies.ensure(requirements)
+        dependencies.ensure()
 
 
 def test_torch_is_installed_by_the_extension_after_it_asked(installed, requirements, monkeypatch):
     installed.update({"safetensors", "tqdm"})
     asked = pytorch_extension(monkeypatch, "torch", installed)
-    dependencies.ensure(requirements)
+    dependencies.ensure()
     assert asked == [{"askConfirmation": True, "torchVersionRequirement": ">=2.0"}]
 
 
 def test_declining_torch_is_said_in_one_sentence(installed, requirements, monkeypatch):
     pytorch_extension(monkeypatch, None, installed)
     with pytest.raises(dependencies.DependencyError, match="PyTorch was not installed"):
-        dependencies.ensure(requirements)
+        dependencies.ensure()
 
 
 def test_an_older_slicer_asks_before_it_installs_the_rest(installed, requirements, no_packaging, monkeypatch):
@@ -77,7 +78,7 @@ def test_an_older_slicer_asks_before_it_installs_the_rest(installed, requirement
     asked, got = [], []
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *rest, **more: asked.append(text) or True)
     monkeypatch.setattr(slicer.util, "pip_install", lambda names: (got.append(names), installed.add("safetensors")))
-    dependencies.ensure(requirements)
+    dependencies.ensure()
     assert "safetensors" in asked[0] and got == [["safetensors>=0.3"]]
 
 
@@ -86,7 +87,7 @@ def test_declining_the_rest_installs_nothing_and_is_said(installed, requirements
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, *rest, **more: False)
     monkeypatch.setattr(slicer.util, "pip_install", lambda names: pytest.fail("installed without consent"))
     with pytest.raises(dependencies.DependencyError, match="were not installed"):
-        dependencies.ensure(requirements)
+        dependencies.ensure()
 
 
 def test_a_newer_slicer_installs_the_rest_through_its_own_packaging(installed, requirements, monkeypatch):
@@ -100,7 +101,7 @@ def test_a_newer_slicer_installs_the_rest_through_its_own_packaging(installed, r
     packaging = types.SimpleNamespace(load_requirements=lambda path: ["of", path], pip_ensure=pip_ensure)
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
     monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
-    dependencies.ensure(requirements)
+    dependencies.ensure()
     assert asked == [(["of", requirements], "TTTInterpolation")]
 
 
@@ -112,4 +113,10 @@ def test_offline_the_packages_that_are_missing_are_named(installed, requirements
 
     monkeypatch.setattr(slicer.util, "pip_install", pip_install)
     with pytest.raises(dependencies.DependencyError, match="safetensors.*tqdm.*internet connection"):
-        dependencies.ensure(requirements)
+        dependencies.ensure()
+
+
+def test_a_script_is_told_what_is_missing_and_installs_nothing(installed, requirements):
+    installed.add("torch")
+    with pytest.raises(dependencies.DependencyError, match="safetensors.*press Apply once"):
+        dependencies.check()

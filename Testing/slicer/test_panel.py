@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import qt
-import tools
 
+import tools
 from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme
 
 

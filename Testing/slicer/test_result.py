@@ -8,17 +8,17 @@ import os
 import numpy as np
 import pytest
 import slicer
-import tools
 import vtk
-from tools import matrix_of, oblique
 
+import tools
+from tools import matrix_of, oblique
+from ttt4d.errors import InputError
+from ttt4d.io import write_displacement
+from ttt4d.phantom import BeatingHeart
 from TTTInterpolationLib import sequences, volumes
 from TTTInterpolationLib.job import JobError
 from TTTInterpolationLib.logic import TTTInterpolationLogic
 from TTTInterpolationLib.run import Callbacks
-from ttt4d.errors import InputError
-from ttt4d.io import write_displacement
-from ttt4d.phantom import BeatingHeart
 
 
 @pytest.fixture(params=[False, True], ids=["right-handed", "left-handed"])
@@ -30,9 +30,9 @@ def built(scene, geometry, dtype=np.int16, times=(0.0, 0.5, 1.0)):
     """A sequence in the scene with real frames, as a run builds it from files."""
     nodes = tools.heart(scene, geometry, times=times, dtype=dtype)
     sequence = sequences.newSequence("result")
-    for n, (node, time) in enumerate(zip(nodes, times)):
-        sequences.addItem(sequence, volumes.fromEngine(BeatingHeart.within(geometry).frame(geometry, time, dtype=dtype)),
-                          100 * time, acquired=n != 1)
+    for n, time in enumerate(times):
+        frame = BeatingHeart.within(geometry).frame(geometry, time, dtype=dtype)
+        sequences.addItem(sequence, volumes.fromEngine(frame), 100 * time, acquired=n != 1)
     frames = sequences.place(scene, sequence)
     sequences.annotate(frames, REPORT, ["ED", "ES"])
     return nodes, frames
@@ -164,16 +164,16 @@ def assert_same(read, frames, flipped: bool) -> None:
         assert read.GetNthIndexValue(n) == frames.GetNthIndexValue(n)
         assert a.GetAttribute(sequences.FRAME) == b.GetAttribute(sequences.FRAME)
         array_a, array_b, grid_a, grid_b = (*map(slicer.util.arrayFromVolume, (a, b)), matrix_of(a), matrix_of(b))
-        if flipped:  # Slicer's reader of .seq.nrrd turns left-handed grids round: the same image, its slices counted back
-            array_a, grid_a = array_a[::-1], grid_a @ FLIP(len(array_a))
+        if flipped:  # Slicer's reader of .seq.nrrd counts the slices of left-handed grids back: the same image
+            array_a, grid_a = array_a[::-1], grid_a @ flip(len(array_a))
         assert array_a.dtype == array_b.dtype and np.array_equal(array_a, array_b)
         assert np.allclose(grid_a, grid_b, atol=1e-9)
 
 
-def FLIP(slices: int) -> np.ndarray:
-    flip = np.diag([1.0, 1.0, -1.0, 1.0])
-    flip[2, 3] = slices - 1
-    return flip
+def flip(slices: int) -> np.ndarray:
+    matrix = np.diag([1.0, 1.0, -1.0, 1.0])
+    matrix[2, 3] = slices - 1
+    return matrix
 
 
 def test_a_seq_nrrd_file_gives_back_the_same_sequence(scene, geometry, tmp_path):

@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 import slicer
+
 import tools
 from tools import contents, turn_until
-
-from TTTInterpolationLib import review, sequences, volumes
+from TTTInterpolationLib import job, review, sequences, volumes
 from TTTInterpolationLib.engine_info import packagedWeights
 from TTTInterpolationLib.parameters import InputKind
 
@@ -42,7 +42,8 @@ def start_long_run(panel, stage: str = "Reading") -> int:
     return panel.logic.runOf(panel.choices).pid
 
 
-def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(panel, pair, temporary_folder, shown, monkeypatch):
+def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
+        panel, pair, temporary_folder, shown, monkeypatch):
     told = []
     update = panel.widget._progress.update
     monkeypatch.setattr(panel.widget._progress, "update", lambda message: (told.append(message), update(message)))
@@ -169,6 +170,14 @@ def test_a_temporary_folder_that_is_not_there_is_said_before_anything_starts(pan
     assert "temporary folder" in shown[0][0] and "choose another one" in shown[0][0]
 
 
+def test_a_child_that_cannot_be_started_is_said(panel, shown, temporary_folder, monkeypatch):
+    monkeypatch.setattr(job, "engineCommand", lambda *arguments: [str(temporary_folder / "no-python"), *arguments])
+    panel.ui.applyButton.click()
+    turn_until(lambda: not panel.running)
+    assert "could not be started" in shown[0][0]
+    assert panel.ui.applyButton.text == "Apply" and not panel.ui.progressBar.visible
+
+
 def test_what_is_passed_to_the_child_can_be_read_by_its_owner_only(panel):
     folders = set(glob.glob(os.path.join(tempfile.gettempdir(), "ttt*")))
     start_long_run(panel)
@@ -215,7 +224,7 @@ def test_a_patients_ed_and_es_become_a_playable_sequence_with_the_shipped_weight
         node.SetName(name)
         nodes.append(scene.AddNode(node))
     panel = panels()
-    assert (panel.choices.phase0, panel.choices.phase1) == tuple(nodes), "the first two volumes are chosen by themselves"
+    assert (panel.choices.phase0, panel.choices.phase1) == tuple(nodes), "the first two volumes are proposed"
     panel.choices.adaptation.iterations = 2
     panel.choices.output.frames = 3
     panel.choices.advanced.temporaryFolder = str(tmp_path)

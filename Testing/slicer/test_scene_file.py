@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-import tools
 
+import tools
+from ttt4d.phantom import BeatingHeart
 from TTTInterpolationLib import sequences, volumes
 from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme, settingsOf
-from ttt4d.phantom import BeatingHeart
 
 pytestmark = pytest.mark.skipif(tools.IN_SLICER, reason="a second scene beside the application's is for the host")
 

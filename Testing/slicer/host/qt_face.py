@@ -7,8 +7,9 @@ import types
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
-# Virtual in C++: Qt would call the attribute that replaces them, and so itself, for ever.
-_VIRTUAL = {"sizeHint", "minimumSizeHint", "widget", "layout"}
+# Stay as they are: virtual in C++ (Qt would call the attribute that replaces them, and so itself, for ever), and
+# QTimer.singleShot, a function too.
+_KEPT = {"sizeHint", "minimumSizeHint", "widget", "layout", "singleShot"}
 
 
 def install() -> None:
@@ -39,7 +40,7 @@ def _showPropertiesAsAttributes(cls) -> None:
     meta = cls.staticMetaObject
     for number in range(meta.propertyOffset(), meta.propertyCount()):
         name = meta.property(number).name()
-        if name not in _VIRTUAL:
+        if name not in _KEPT:
             setattr(cls, name, _attribute(name))
     if cls is QtCore.QObject:
         cls.name = _attribute("objectName")
@@ -54,7 +55,7 @@ def _attribute(name: str) -> property:
 
 
 def _replaceConnect() -> None:
-    """`sender.connect("clicked(bool)", slot)`. PySide6 looks up `connect` past the class, so the look-up is replaced."""
+    """`sender.connect("clicked(bool)", slot)`. PySide6 finds `connect` past the class: the look-up is replaced."""
     original = QtCore.QObject.__getattribute__
 
     def look_up(self, name):
@@ -67,7 +68,7 @@ def _replaceConnect() -> None:
 
 
 def _signal(sender, signature: str):
-    """As PythonQt does, refuse a signature that the class does not have: a typing error would go unnoticed otherwise."""
+    """As PythonQt does, refuse a signature that the class does not have: a typing error is to be noticed."""
     name, arguments = signature.rstrip(")").split("(")
     known = getattr(type(sender), "signals", None)
     if known is None:

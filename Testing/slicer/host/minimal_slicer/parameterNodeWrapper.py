@@ -180,7 +180,8 @@ _METHODS = {
     "setValue": _setValue,
     "connectGui": _connectGui,
     "disconnectGui": _disconnectGui,
-    "AddObserver": lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(event, callback, priority),
+    "AddObserver": lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(
+        event, callback, priority),
     "RemoveObserver": lambda self, tag: self.parameterNode.RemoveObserver(tag),
     "Modified": lambda self: self.parameterNode.Modified(),
 }
