@@ -155,7 +155,9 @@ def test_thick_slices_are_means_of_two_and_their_spacing_is_known():
 # -- peers
 
 
-@pytest.mark.parametrize("peer,needs", [(Demons(), "SimpleITK"), (Elastix(iterations=30), "itk"), (SyN(), "ants")])
+# SyN without the smoothing of its whole field, which small hearts want and which holds this large motion back.
+@pytest.mark.parametrize("peer,needs", [
+    (Demons(), "SimpleITK"), (Elastix(iterations=30), "itk"), (SyN(total=0.0), "ants")])
 def test_a_registration_peer_follows_a_motion_that_blending_cannot(peer, needs):
     pytest.importorskip(needs, reason=f"{needs} is not installed")
     report = evaluate([pair(moving_ball(frames=3))], {"blend": Blend(), "peer": peer})
