@@ -8,6 +8,8 @@ from slicer.i18n import tr as _
 
 from . import sequences
 
+_CHART = sequences.PREFIX + "LossChart"  # the role under which the frames refer to their chart
+
 
 def show(frames) -> None:
     """Show the frames in the slice views, with the browser in the toolbar. Nothing without a main window."""
@@ -42,29 +44,21 @@ def lossChart(frames) -> "slicer.vtkMRMLPlotChartNode":
     """
     scene = frames.GetScene()
     _removeChart(frames)
-    losses = sequences.lossesOf(frames)
-    table = scene.AddNewNodeByClass("vtkMRMLTableNode", _("{name} loss").format(name=frames.GetName()))
-    iterations = vtk.vtkIntArray()
-    iterations.SetName(_("Iteration"))
-    for n in range(max(map(len, losses), default=0)):
-        iterations.InsertNextValue(n + 1)
-    table.AddColumn(iterations)
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", table.GetName())
+    name = _("{name} loss").format(name=frames.GetName())
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
     chart.SetTitle(_("Adaptation"))
-    chart.SetXAxisTitle(iterations.GetName())
+    chart.SetXAxisTitle(_("Iteration"))
     chart.SetYAxisTitle(_("Loss"))
-    for n, batch in enumerate(losses):
-        column = vtk.vtkDoubleArray()
-        column.SetName(_("Pair {n}").format(n=n + 1))
-        for value in batch:
-            column.InsertNextValue(value)
-        for _missing in range(iterations.GetNumberOfTuples() - len(batch)):
-            column.InsertNextValue(float("nan"))
-        table.AddColumn(column)
-        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", column.GetName())
+    for n, losses in enumerate(sequences.lossesOf(frames), start=1):
+        # A table for each, because an adaptation that stops by itself makes them of different lengths.
+        pair = _("Pair {n}").format(n=n)
+        table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{name}: {pair}")
+        table.AddColumn(_column(vtk.vtkIntArray(), chart.GetXAxisTitle(), range(1, len(losses) + 1)))
+        table.AddColumn(_column(vtk.vtkDoubleArray(), chart.GetYAxisTitle(), losses))
+        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", pair)
         series.SetAndObserveTableNodeID(table.GetID())
-        series.SetXColumnName(iterations.GetName())
-        series.SetYColumnName(column.GetName())
+        series.SetXColumnName(chart.GetXAxisTitle())
+        series.SetYColumnName(chart.GetYAxisTitle())
         series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
         series.SetUniqueColor()
@@ -80,7 +74,11 @@ def showLosses(frames) -> None:
         slicer.modules.plots.logic().ShowChartInLayout(chart)
 
 
-_CHART = sequences.PREFIX + "LossChart"
+def _column(array, name: str, values):
+    array.SetName(name)
+    for value in values:
+        array.InsertNextValue(value)
+    return array
 
 
 def _removeChart(frames) -> None:

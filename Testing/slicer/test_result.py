@@ -15,7 +15,7 @@ from tools import matrix_of, oblique
 from ttt4d.errors import InputError
 from ttt4d.io import write_displacement
 from ttt4d.phantom import BeatingHeart
-from TTTInterpolationLib import sequences, volumes
+from TTTInterpolationLib import review, sequences, volumes
 from TTTInterpolationLib.job import JobError
 from TTTInterpolationLib.logic import TTTInterpolationLogic
 from TTTInterpolationLib.run import Callbacks
@@ -245,6 +245,19 @@ def test_a_markup_at_phase_0_lands_where_the_phantoms_motion_puts_it(scene, geom
             assert np.linalg.norm(np.array(found) - expected) < 0.1 * min(geometry.spacing)
             moved_most = max(moved_most, np.linalg.norm(expected - points[number] * [-1, -1, 1]))
     assert moved_most > 3, "the test would pass without any motion otherwise"
+
+
+def test_the_loss_curve_has_a_line_for_each_pair_and_is_replaced_when_asked_for_again(scene):
+    _nodes, frames = built(scene, tools.SMALL)
+    uneven = [{"losses": [0.5, 0.25, 0.125]}, {"losses": [0.4]}]
+    sequences.annotate(frames, {**REPORT, "adaptation": uneven}, ["ED"])
+    before = len(tools.contents(scene))
+    for _time in range(2):
+        chart = review.lossChart(frames)
+        tables = [chart.GetNthPlotSeriesNode(n).GetTableNode().GetTable() for n in range(2)]
+        assert [table.GetNumberOfRows() for table in tables] == [3, 1]
+        assert [tables[0].GetValue(2, column).ToDouble() for column in range(2)] == [3, 0.125]
+        assert len(tools.contents(scene)) == before + 5, "one chart, two series, two tables"
 
 
 def test_a_run_from_a_script_gives_marked_frames_displacements_and_where_they_come_from(scene, quick, tmp_path):
