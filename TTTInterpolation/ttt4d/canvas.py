@@ -8,7 +8,7 @@ is resampled: only motion, confidence and residual come back from the canvas; th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Sequence, Tuple
+from typing import Iterator, Sequence, Tuple
 
 import numpy as np
 import torch

@@ -110,7 +110,8 @@ class _Run:
         self.displacements = displacements
         self.times = settings.frame_times
         self.pairs = list(zip(phases, phases[1:] + (phases[:1] if settings.cyclic else [])))
-        self.count = len(self.pairs) * (len(self.times) + 1) + (0 if settings.cyclic else 1)
+        self.index = settings.index(len(phases))
+        self.count = len(self.index)
         self.dtype = IntensityScale.of(phases).dtype
         self.voxels = devices.canvas_voxels(self.device, phases[0].array.size)
         self.halvings = HALVINGS
@@ -247,7 +248,7 @@ class _Run:
                displacement: Optional[np.ndarray]) -> Frame:
         if displacement is None and self.displacements:
             displacement = np.zeros((*array.shape, 3), dtype=np.float32)
-        index = 100 * (pair + time) / len(self.pairs)
+        index = self.index[self.made]
         self.made += 1
         self.report["frames"].append({"index": index, "pair": pair, "time": time, "acquired": acquired})
         self._tell("interpolation", f"Frame {self.made} of {self.count}", {"frame": self.made, "frames": self.count})

@@ -171,7 +171,7 @@ class Job:
             phases[number] = _of_type(first.array.dtype, io.onto_grid(phase, first.geometry), number, messages)
         if messages:  # what was resampled or converted may have lost its content
             io.check_phases(phases)
-        frames = len(_index(len(phases), request.settings))
+        frames = len(request.settings.index(len(phases)))
         voxel = first.array.dtype.itemsize + (12 if request.displacements else 0)
         io.check_output(request.output, request.inputs, frames * first.array.size * voxel)
         stop_if(cancelled)
@@ -188,7 +188,7 @@ class Job:
         report.update(versions=versions(), date=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         displacements = enter(_staged(request.displacements, folder=True))
         preview_file, report_file = enter(_staged(request.preview)), enter(_staged(request.report))
-        geometry, index = phases[0].geometry, _index(len(phases), request.settings)
+        geometry, index = phases[0].geometry, request.settings.index(len(phases))
         acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
         writer = enter(io.open_writer(request.output, geometry, phases[0].array.dtype, index, acquired,
@@ -240,14 +240,6 @@ class Stopwatch:
         if self._moving is None or fraction - self._moving[1] < 0.01:
             return now - self._began, None
         return now - self._began, (now - self._moving[0]) / (fraction - self._moving[1]) * (1 - fraction)
-
-
-def _index(phases: int, settings: InterpolationSettings) -> List[float]:
-    """Percent of the whole of every frame, the phases among them; a cycle ends before it begins again."""
-    pairs = phases if settings.cyclic else phases - 1
-    times = (0.0, *settings.frame_times)
-    index = [100 * (pair + time) / pairs for pair in range(pairs) for time in times]
-    return index if settings.cyclic else [*index, 100.0]
 
 
 def _part(progress: ProgressCallback, start: float, stop: float) -> ProgressCallback:

@@ -95,6 +95,13 @@ class InterpolationSettings:
         """The times of the new frames of one pair, rising, each strictly between 0 and 1."""
         return self.times or tuple(n / (self.frames + 1) for n in range(1, self.frames + 1))
 
+    def index(self, phases: int) -> Tuple[float, ...]:
+        """Percent of the whole of every frame between `phases` phases, the phases among them; a cycle ends before it
+        begins again."""
+        pairs = phases if self.cyclic else phases - 1
+        index = [100 * (pair + time) / pairs for pair in range(pairs) for time in (0.0, *self.frame_times)]
+        return tuple(index if self.cyclic else [*index, 100.0])
+
     def to_json(self) -> Dict[str, Any]:
         return dataclasses.asdict(self)
 
