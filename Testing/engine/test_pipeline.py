@@ -39,8 +39,7 @@ def run(engine, phases, auxiliary="none", frames=1, progress=lambda p: None, can
     adaptation = {"auxiliary": auxiliary, "scheme": values.pop("scheme", "online")}
     if auxiliary != "none":
         adaptation["iterations"] = values.pop("iterations", 2)
-        if auxiliary != "learned":  # whose own steps are larger by far
-            adaptation["learning_rate"] = values.pop("learning_rate", 3e-3)
+        adaptation["learning_rate"] = values.pop("learning_rate", 3e-3)
     chosen = InterpolationSettings.from_json({"frames": frames, **values, "adaptation": adaptation})
     return engine.run(phases, chosen, progress, cancelled, displacements)
 

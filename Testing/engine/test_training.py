@@ -30,7 +30,7 @@ def trainer(small, beats, tmp_path):
     def make(name="run.pt", steps=2, objective="supervised", seed=0) -> Trainer:
         torch.manual_seed(0)
         sampler = BeatSampler(beats, crop=17, batch=2)
-        return Trainer(sampler.draw_pair if objective == "adapted" else sampler.draw, OBJECTIVES[objective],
+        return Trainer(sampler.draw, OBJECTIVES[objective],
                        TrainingSettings(steps=steps, seed=seed), torch.device("cpu"), tmp_path / name,
                        weights.new_model(small))
     return make
@@ -67,12 +67,6 @@ def test_a_sample_s_frames_are_of_one_beat_in_order_of_time(beats, seed):
 def test_the_same_draws_give_the_same_sample(beats):
     one, again = (BeatSampler(beats, 17, 2).draw(torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one.phase0, again.phase0) and torch.equal(one.time, again.time)
-
-
-def test_a_pair_s_sample_shows_one_pair_at_several_times(beats):
-    sample = BeatSampler(beats, 17, 2).draw_pair(torch.Generator().manual_seed(1))
-    assert all(torch.equal(phase[:1].expand_as(phase), phase) for phase in (sample.phase0, sample.phase1))
-    assert len(set(sample.time.tolist())) == len(sample.time)
 
 
 def test_packed_beats_come_back_scaled_frame_by_frame_within_the_rounding(tmp_path):

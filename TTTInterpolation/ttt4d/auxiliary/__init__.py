@@ -11,7 +11,6 @@ TASKS = {
     "rotation": "rotation.Rotation",
     "reconstruction": "reconstruction.Reconstruction",
     "cycle": "cycle.Cycle",
-    "learned": "learned.Learned",
 }
 
 

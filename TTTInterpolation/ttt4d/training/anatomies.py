@@ -6,7 +6,6 @@ expands, on top of a smooth random drift, along an S-curve of time. The truth is
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Tuple
 
@@ -31,14 +30,9 @@ class AnatomySampler:
     def draw(self, generator: Generator) -> Sample:
         """Each item another anatomy, all of one shape of grid."""
         grid = self._grid(generator)
-        beats = [self._beat(grid[0], 1, generator) for _ in range(self.batch)]
+        beats = [self._beat(grid[0], generator) for _ in range(self.batch)]
         parts = [torch.cat([getattr(beat, name) for beat in beats]) for name in ("phase0", "phase1", "truth", "time")]
         return Sample(*parts, beats[0].upright, grid[1])
-
-    def draw_pair(self, generator: Generator) -> Sample:
-        """All items from one pair of phases, at different times."""
-        size, spacing = self._grid(generator)
-        return dataclasses.replace(self._beat(size, self.batch, generator), spacing=spacing)
 
     def _grid(self, generator: Generator) -> Tuple[Tuple[int, int, int], Tuple[float, float, float]]:
         if uniform(0, 1, generator) < 0.6:
@@ -46,16 +40,16 @@ class AnatomySampler:
         edge = (self.crop // 2 // 8) * 8 + 1
         return (edge, edge, edge), ISOTROPIC
 
-    def _beat(self, size: Tuple[int, int, int], times: int, generator: Generator) -> Sample:
+    def _beat(self, size: Tuple[int, int, int], generator: Generator) -> Sample:
         anatomy, motion = _anatomy(size, generator), _motion(size, generator)
-        time = torch.rand(times, generator=generator) * 0.9 + 0.05
+        time = torch.rand(1, generator=generator) * 0.9 + 0.05
         course = _s_curve(time, generator)
-        truth = sampling.warp(anatomy, sampling.scaled(motion.expand(times, -1, -1, -1, -1), course))
+        truth = sampling.warp(anatomy, sampling.scaled(motion, course))
         noise = uniform(0, 0.04, generator) if uniform(0, 1, generator) < 0.7 else 0.0
         phases = torch.cat([anatomy, sampling.warp(anatomy, motion)])
         phases, truth = ((x + noise * torch.randn(x.shape, generator=generator)).clamp(0, 1) for x in (phases, truth))
-        sample = Sample(phases[:1].expand_as(truth), phases[1:].expand_as(truth), truth, time, phases)
-        return disguised(sample, generator, same_grid=True) if uniform(0, 1, generator) < 0.5 else sample
+        sample = Sample(phases[:1], phases[1:], truth, time, phases)
+        return disguised(sample, generator) if uniform(0, 1, generator) < 0.5 else sample
 
 
 def _smooth(size: Tuple[int, int, int], channels: int, knots: int, generator: Generator) -> Tensor:

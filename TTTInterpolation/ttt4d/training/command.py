@@ -1,6 +1,6 @@
 """Train base weights on acquired beats, or on generated anatomies in motion alone (`--generated`).
 
-Three stages, each starting from the file of the one before: `motion`, `supervised`, `adapted`. A run goes on from its
+Two stages, the second starting from the file of the first: `motion`, `supervised`. A run goes on from its
 checkpoint when the same command is given again. On several GPUs: `torchrun --nproc_per_node N -m ttt4d train ...`.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Dict
 
 from ..errors import InputError, OutputError, SettingsError
 
-STAGES = ("motion", "supervised", "adapted")
+STAGES = ("motion", "supervised")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         sampler = BeatSampler(load(_cache(args)), args.crop, args.batch)
     torch.manual_seed(args.seed)
     model = weights.load(args.start) if args.start else weights.new_model()
-    trainer = Trainer(sampler.draw_pair if args.stage == "adapted" else sampler.draw, OBJECTIVES[args.stage],
+    trainer = Trainer(sampler.draw, OBJECTIVES[args.stage],
                       TrainingSettings(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed), device,
                       output.with_suffix(".checkpoint"), model)
     mean: Dict[str, float] = {}

@@ -1,6 +1,6 @@
-"""Another scanner, drawn at random: the same beat with another contrast, noise, blur, coil or slice thickness.
+"""Another scanner, drawn at random: the same beat with another contrast, noise, blur or coil.
 
-For training the network to adapt; the fixed suite that measures it is `ttt4d.evaluation.shifts`.
+For training; the fixed suite that measures is `ttt4d.evaluation.shifts`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ from .draws import integer, uniform
 from .samples import Sample
 
 
-def disguised(sample: Sample, generator: Generator, same_grid: bool = False) -> Sample:
-    """The sample as one of six other scanners shows it. Noise falls on the phases only: the truth stays what is looked for.
-
-    same_grid: leave out the thicker slices, so that samples can be joined.
-    """
-    kind = integer(0, 4 if same_grid else 5, generator)
+def disguised(sample: Sample, generator: Generator) -> Sample:
+    """The sample as one of five other scanners shows it. Noise falls on the phases only: the truth stays what is looked for."""
+    kind = integer(0, 4, generator)
     if kind == 0:
         exponent = math.exp(uniform(-1.0, 1.0, generator))
         return _changed(sample, lambda x: x**exponent)
@@ -35,11 +32,8 @@ def disguised(sample: Sample, generator: Generator, same_grid: bool = False) -> 
     if kind == 3:
         deviation = uniform(0.7, 2.0, generator)
         return _changed(sample, lambda x: _blurred(x, deviation))
-    if kind == 4:
-        field = 1 + uniform(0.2, 0.7, generator) * _smooth_field(sample.phase0.shape[2:], generator)
-        return _changed(sample, lambda x: x * field)
-    # Three slices at least must be left: with two, 16-bit convolutions on the CPU were seen to give gradients that are no numbers.
-    return _changed(sample, lambda x: F.avg_pool3d(x, (2, 1, 1))) if sample.phase0.shape[2] > 5 else sample
+    field = 1 + uniform(0.2, 0.7, generator) * _smooth_field(sample.phase0.shape[2:], generator)
+    return _changed(sample, lambda x: x * field)
 
 
 def _changed(sample: Sample, change) -> Sample:
@@ -54,8 +48,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _noisy(x: Tensor, deviation: float, generator: Generator) -> Tensor:
-    # Every item of the batch is the same phase: one draw serves all.
-    draw = torch.randn(x[:1].shape, generator=generator).to(x)
+    draw = torch.randn(x.shape, generator=generator).to(x)
     return (x + deviation * draw).clamp(0, 1)
 
 

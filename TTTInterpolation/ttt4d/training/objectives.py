@@ -1,19 +1,17 @@
-"""What training minimises: first the main task with the published auxiliary tasks, then adaptation itself."""
+"""What training minimises, stage by stage: the main task, and the published auxiliary tasks beside it in the same f."""
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, Tuple
 
 import torch
 from torch import Generator, Tensor
-from torch.func import functional_call
 
 from .. import sampling
 from ..auxiliary.task import Batch
 from ..network.features import Strides, pyramid_strides
 from ..network.interpolator import Estimate
 from ..weights import Model
-from .disguises import disguised
 from .draws import uniform
 from .samples import Sample
 
@@ -65,31 +63,4 @@ def _with_published_tasks(loss: Tensor, model: Model, sample: Sample, generator:
     return loss + AUXILIARY_WEIGHT * extra, {"main": loss.item(), name: extra.item()}
 
 
-def adapted(model: Model, sample: Sample, generator: Generator) -> Loss:
-    """The main task before and after the descent of the learned task, which is differentiated through.
-
-    sample: several times of one pair. Half the draws of what is adapted to are disguised as another scanner's;
-    the base weights see only what was acquired.
-    """
-    strides, f = strides_of(model, sample), dict(model.network.features.named_parameters())
-    base = main_loss(_estimate(model, f, sample, strides), sample)
-    target = disguised(sample, generator) if uniform(0, 1, generator) < 0.5 else sample
-    task = model.tasks["learned"]
-    phases = torch.cat([target.phase0[:1], target.phase1[:1]])
-    for _ in range(task.iterations):
-        f = task.descended(f, task.energy(functional_call(model.network.features, f, (phases, strides)), phases))
-    after = main_loss(_estimate(model, f, target, strides), target)
-    name = "adapted" if target is sample else "disguised"
-    return base + after, {"base": base.item(), name: after.item(), **({"gain": (base - after).item()} if target is sample else {})}
-
-
-def _estimate(model: Model, f: Dict[str, Tensor], sample: Sample, strides: Strides) -> Estimate:
-    """For a sample of one pair at several times: f sees the pair once."""
-    count = len(sample.time)
-    both = functional_call(model.network.features, f, (torch.cat([sample.phase0[:1], sample.phase1[:1]]), strides))
-    features0: List[Tensor] = [level[:1].expand(count, -1, -1, -1, -1) for level in both]
-    features1: List[Tensor] = [level[1:].expand(count, -1, -1, -1, -1) for level in both]
-    return model.network.estimate(sample.phase0, sample.phase1, features0, features1, sample.time)
-
-
-OBJECTIVES = {"motion": motion, "supervised": supervised, "adapted": adapted}
+OBJECTIVES = {"motion": motion, "supervised": supervised}

@@ -73,18 +73,6 @@ class BeatSampler:
         upright = self._crop(beat.frames[[first, last]], depth, generator)[:, None]
         return Sample(stack[:, 0:1], stack[:, 2:3], stack[:, 1:2], torch.tensor(times, dtype=torch.float32), upright)
 
-    def draw_pair(self, generator: Generator) -> Sample:
-        """All items from one pair of phases, at different times."""
-        beat = self.beats[integer(0, len(self.beats) - 1, generator)]
-        first, middle, last = draw_times(beat, generator)
-        count, depth = len(beat.frames), min(7, beat.frames.shape[1])
-        length = (last - first) % count or count
-        steps = (torch.randperm(length - 1, generator=generator)[:self.batch] + 1).tolist()
-        frames = self._cropped(beat.frames[[first, last] + [(first + n) % count for n in steps]], depth, generator)
-        truth = frames[2:, None]
-        times = torch.tensor([n / length for n in steps], dtype=torch.float32)
-        return Sample(frames[0].expand_as(truth), frames[1].expand_as(truth), truth, times, frames[:2, None])
-
     def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """(n, k, j, i) of 8 bits -> an augmented (n, depth, crop, crop) in [0, 1]."""
         if uniform(0, 1, generator) < 0.5:
