@@ -10,7 +10,6 @@ from slicer.i18n import tr as _
 from . import sequences, volumes
 
 CATEGORY = "TTTInterpolation"
-PAIR, SEQUENCE = "BeatingHeartPair", "BeatingHeartSequence"
 _SEQUENCE_PHASES = 4
 
 
@@ -18,14 +17,10 @@ def register(resourcePath) -> None:
     """Add the samples to the Sample Data module. resourcePath: of the module, to find the thumbnail."""
     import SampleData
 
-    thumbnail = resourcePath(os.path.join("Icons", "TTTInterpolation.png"))
-    for name, description, load in (
-        (PAIR, _("Beating heart: two phases"), loadPair),
-        (SEQUENCE, _("Beating heart: a sequence of phases"), loadSequence),
-    ):
+    for name, load in (("Beating heart, two phases", loadPair), ("Beating heart, a sequence", loadSequence)):
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category=CATEGORY, sampleName=name, sampleDescription=description, thumbnailFileName=thumbnail,
-            uris="", fileNames="", nodeNames="", customDownloader=load)
+            category=CATEGORY, sampleName=name, uris="", fileNames="", nodeNames="", customDownloader=load,
+            thumbnailFileName=resourcePath(os.path.join("Icons", "TTTInterpolation.png")))
 
 
 def loadPair(source=None) -> list:

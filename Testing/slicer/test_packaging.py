@@ -88,6 +88,26 @@ def test_the_panel_uses_no_widget_that_is_not_declared_and_no_name_twice():
     assert len(names) == len(set(names))
 
 
+def test_the_samples_are_offered_in_the_sample_data_module(scene, monkeypatch):
+    import types
+
+    from TTTInterpolationLib import sample_data
+
+    offered = []
+
+    # The signature is Slicer's: an argument that it does not have would fail there, at start.
+    def registerCustomSampleDataSource(category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None,
+                                       customDownloader=None, thumbnailFileName=None, loadFileTypes=None,
+                                       loadFiles=None, loadFileProperties=None, checksums=None):
+        offered.append((category, customDownloader, thumbnailFileName))
+
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=registerCustomSampleDataSource)
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    sample_data.register(lambda name: os.path.join(MODULE, "Resources", name))
+    assert [category for category, _load, _thumbnail in offered] == ["TTTInterpolation"] * 2
+    assert all(load(None) and os.path.isfile(thumbnail) for _category, load, thumbnail in offered)
+
+
 def test_the_sample_data_are_made_on_request_without_a_download(scene):
     from TTTInterpolationLib import sample_data, sequences
 
