@@ -165,6 +165,13 @@ def test_a_registration_peer_follows_a_motion_that_blending_cannot(peer, needs):
     assert gain > 1, f"it gains {gain:.2f} dB"
 
 
+@pytest.mark.parametrize("peer,needs", [(Elastix(iterations=5), "itk"), (SyN(), "ants")])
+def test_a_registration_peer_manages_two_slices(peer, needs):
+    pytest.importorskip(needs, reason=f"{needs} is not installed")
+    report = evaluate([pair(moving_ball(frames=3, size=(2, 28, 30)))], {"peer": peer})
+    assert np.isfinite(report["methods"]["peer"]["psnr"])
+
+
 # -- the command
 
 

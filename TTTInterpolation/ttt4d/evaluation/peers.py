@@ -16,6 +16,8 @@ from ..errors import UserError
 from .datasets import Triple
 from .protocol import Method
 
+FEWEST_VOXELS = 5
+
 
 class Blend(Method):
     """The two phases faded into each other: what one has without any method."""
@@ -32,7 +34,11 @@ class Registration(Method):
 
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
-        flow01, flow10 = self.both_ways(phase0, phase1, spacing or (1.0, 1.0, 1.0))
+        # elastix and ANTs smooth along every axis and give up on one of fewer than five voxels: repeat its last.
+        pad = [(0, max(0, FEWEST_VOXELS - n)) for n in phase0.shape]
+        flows = self.both_ways(*(np.pad(p, pad, mode="edge") for p in (phase0, phase1)), spacing or (1.0, 1.0, 1.0))
+        k, j, i = phase0.shape
+        flow01, flow10 = (flow[:, :k, :j, :i] for flow in flows)
         return [(1 - t) * _warp(phase0, t * flow01) + t * _warp(phase1, (1 - t) * flow10) for t in times]
 
     def both_ways(self, phase0: np.ndarray, phase1: np.ndarray, spacing: Triple):
