@@ -135,7 +135,9 @@ class Run:
             if next(self._steps, _LAST) is _LAST:
                 self._timer.stop()
                 self._then()
-        except Exception as error:  # nobody else would catch it here
+        except Exception as error:  # nobody else would make it known
+            if self._ended:
+                raise
             kind = "user" if isinstance(error, UserError) else "bug"
             self._stop(Outcome(kind, str(error), traceback.format_exc()))
 

@@ -101,6 +101,19 @@ def test_a_phase_under_another_linear_transform_is_written_where_it_is_seen(scen
     assert np.allclose(matrix_of(read)[:, 3], matrix_of(second)[:, 3] + [10, 0, 0, 0])
 
 
+def test_phases_under_different_transforms_that_are_not_linear_are_refused(scene, tmp_path):
+    first, second = tools.heart(scene, tools.SMALL)
+    path = str(tmp_path / "displacement.nrrd")
+    write_displacement(path, tools.SMALL, BeatingHeart.within(tools.SMALL).displacement(tools.SMALL, 0.0, 1.0))
+    bent = scene.AddNode(volumes.readDisplacement(path))
+    second.SetAndObserveTransformNodeID(bent.GetID())
+    with pytest.raises(InputError, match="ED and ES are under different transforms.*harden"):
+        volumes.writePhase(second, str(tmp_path / "phase.nrrd"), frameOf=first)
+    first.SetAndObserveTransformNodeID(bent.GetID())
+    volumes.writePhase(second, str(tmp_path / "phase.nrrd"), frameOf=first)
+    assert os.path.exists(tmp_path / "phase.nrrd"), "under one transform they agree, whatever it is"
+
+
 def test_what_cannot_be_a_phase_is_refused_in_one_sentence(scene):
     logic = TTTInterpolationLogic()
     image, = tools.heart(scene, tools.SMALL, times=(0.0,))

@@ -62,7 +62,7 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
     fractions = [message["fraction"] for message in told]
     assert fractions == sorted(fractions) and fractions[-1] == 1
     assert max(turns.own, later.own) < 0.05
-    if os.getloadavg()[0] < os.cpu_count():  # else the clock measures what else the machine does
+    if os.getloadavg()[0] < 1:  # else the clock measures what else the machine does
         assert first_message < 5
         assert max(turns.wall, later.wall) < 0.05
 
@@ -213,8 +213,7 @@ PATIENT = os.path.join(DATA, "acdc", "patient066")
 
 
 @pytest.mark.skipif(not os.path.isdir(PATIENT), reason="set TTT4D_DATA to the folder of the real images")
-@pytest.mark.skipif("cardiac" not in packagedWeights(), reason="the cardiac weights are not there")
-def test_a_patients_ed_and_es_become_a_playable_sequence_with_the_shipped_weights(panels, scene, shown, tmp_path):
+def test_a_patients_ed_and_es_become_a_playable_sequence(panels, scene, weights, shown, tmp_path):
     from ttt4d.io import read_sequence
 
     with open(os.path.join(PATIENT, "Info.cfg"), encoding="utf-8") as file:
@@ -227,6 +226,8 @@ def test_a_patients_ed_and_es_become_a_playable_sequence_with_the_shipped_weight
         nodes.append(scene.AddNode(node))
     panel = panels()
     assert (panel.choices.phase0, panel.choices.phase1) == tuple(nodes), "the first two volumes are proposed"
+    if "cardiac" not in packagedWeights():
+        panel.choices.adaptation.weights = weights
     panel.choices.adaptation.iterations = 2
     panel.choices.output.frames = 3
     panel.choices.advanced.temporaryFolder = str(tmp_path)
