@@ -27,12 +27,12 @@ class TTTInterpolation(ScriptedLoadableModule):
         self.parent.dependencies = ["Sequences"]
         self.parent.contributors = ["TTTInterpolation contributors"]
         self.parent.helpText = _(
-            "Computes the missing moments of a 4D image: choose two phases of a heart or a lung, or a sequence of them, "
-            "and get the frames in between as a sequence. The network is adapted to these very images first (test-time "
-            "training). All data stay on this computer. For research; not for clinical use.")
+            "Computes the missing moments of a 4D image: choose two phases of a heart or a lung, or a sequence of "
+            "them, and get the frames in between as a sequence. The network is adapted to these very images first "
+            "(test-time training). All data stay on this computer. For research; not for clinical use.")
         self.parent.acknowledgementText = _(
-            "After \"Test Time Training for 4D Medical Image Interpolation\" (arXiv 2502.02341), which builds on UVI-Net "
-            "(Kim et al., CVPR 2024).")
+            "After \"Test Time Training for 4D Medical Image Interpolation\" (arXiv 2502.02341), which builds on "
+            "UVI-Net (Kim et al., CVPR 2024).")
         slicer.app.connect("startupCompleted()", self._registerSampleData)
 
     def _registerSampleData(self) -> None:
