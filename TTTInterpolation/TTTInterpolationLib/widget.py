@@ -186,10 +186,11 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onAdvancedCollapsed(self, collapsed) -> None:
         """The graphics cards are looked for when a user first looks for them."""
         if not collapsed and self._engineInfo is None:
-            self._engineInfo = EngineInfo(self._offerDevices)
+            self._engineInfo = EngineInfo(self._onEngineInfo)
             self._engineInfo.ask()
 
-    def _offerDevices(self, info: dict) -> None:
+    def _onEngineInfo(self, info: dict) -> None:
+        self._weights.offer([(weights["name"], weights["name"]) for weights in info.get("weights", [])])
         self._devices.offer([("auto", _("Automatic"))] + [
             (device["name"], device["description"]) for device in info.get("devices", [])])
 
