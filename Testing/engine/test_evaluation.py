@@ -246,3 +246,13 @@ def test_plain_blending_of_a_real_heart_has_the_known_figures():
     (case,) = open_data(DATA).cases(["017"])
     row = evaluate([pair_of(case, PROTOCOLS["crop"])], {"blend": Blend()})["methods"]["blend"]
     assert row["psnr"] == pytest.approx(29.34, abs=0.01)
+
+
+def test_the_figure_shows_gains_over_the_first_method_by_time():
+    from ttt4d.evaluation.figure import gains_over_time
+
+    def case(*curve):
+        return {"methods": {"blend": {"curve": [[t, p] for t, p, _ in curve]}, "base": {"curve": [[t, p] for t, _, p in curve]}}}
+
+    report = {"methods": {"blend": {}, "base": {}}, "cases": [case((0.1, 30, 31), (0.9, 28, 28)), case((0.12, 20, 23))]}
+    assert gains_over_time(report) == ([0.0625, 0.9375], {"base": [2.0, 0.0]})

@@ -29,18 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write all figures here, per case and per time too")
+    parser.add_argument("--figure", metavar="FILE.png", help="draw each method's gain over the first, over time")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write; gives the exit status. Raises UserError for what the user can mend."""
     from .datasets import open_data
+    from .figure import draw
     from .methods import Options, make_method
     from .protocol import PROTOCOLS, evaluate, pair_of
     from .shifts import SHIFTS
     from .tables import markdown
 
-    if args.json and not Path(args.json).absolute().parent.is_dir():
-        raise OutputError(f"The folder of {Path(args.json).name} does not exist: make it, or choose another.")
+    for path in filter(None, (args.json, args.figure)):
+        if not Path(path).absolute().parent.is_dir():
+            raise OutputError(f"The folder of {Path(path).name} does not exist: make it, or choose another.")
     data = open_data(args.data)
     if args.cases:
         cases = data.cases(_names(args.cases))
@@ -66,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     _tell("")
     if args.json:
         Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
+    if args.figure:
+        draw(report, args.figure)
     print(markdown(report))
     return 0
 
