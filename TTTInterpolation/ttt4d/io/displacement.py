@@ -1,0 +1,34 @@
+"""A motion field in a file that any reader of vector images takes, in mm where the engine counts voxels."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..volume import Geometry, Volume
+from .files import quiet
+from .grids import to_sitk
+from .places import temporary_file, writing
+
+
+def write_displacement(path, geometry: Geometry, displacement: np.ndarray) -> None:
+    """Write a displacement (k, j, i, 3), in voxels along (k, j, i), as an .nrrd vector image of float32 LPS mm.
+
+    Raises `OutputError`.
+    """
+    path = os.fspath(path)
+    vectors = (np.asarray(displacement, dtype=float) @ geometry.matrix.T).astype(np.float32)
+    image = sitk.GetImageFromArray(vectors, isVector=True)
+    image.CopyInformation(to_sitk(Volume(np.zeros(geometry.size, np.uint8), geometry)))
+    with writing(path):
+        file, temporary = temporary_file(path)
+        file.close()
+        try:
+            with quiet():
+                sitk.WriteImage(image, temporary, True, imageIO="NrrdImageIO")
+            os.replace(temporary, path)
+        except BaseException:
+            os.remove(temporary)
+            raise

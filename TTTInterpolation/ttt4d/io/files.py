@@ -1,0 +1,83 @@
+"""What every format shares: the names that can be read, and what goes wrong with a file said in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import zlib
+from typing import Iterator
+
+from ..errors import GeometryError, InputError
+
+READABLE = {
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+    ".nii": "NiftiImageIO",
+    ".nii.gz": "NiftiImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+}
+FORMATS = "NRRD (.nrrd, .nhdr), NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), or the folder of one DICOM series"
+
+
+def quoted(path: str) -> str:
+    """The last part of a path, in quotes: a whole path would drown the sentence that names it."""
+    return f"'{os.path.basename(os.path.normpath(path))}'"
+
+
+def suffix_of(path: str) -> str:
+    """The image suffix of a name in lower case, or ''."""
+    name = os.path.basename(path).lower()
+    return next((suffix for suffix in sorted(READABLE, key=len, reverse=True) if name.endswith(suffix)), "")
+
+
+def is_number(word: str) -> bool:
+    """Whether a word of a header can be taken for a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Turn the errors of the libraries into one sentence."""
+    try:
+        with quiet():
+            yield
+    except MemoryError:
+        raise InputError(f"{quoted(path)} does not fit in memory: crop or resample it first.") from None
+    except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise GeometryError(f"The axes of {quoted(path)} are not at right angles: resample it to a rectangular "
+                                "grid first.") from error
+        raise _unreadable(path) from error
+    except PermissionError as error:
+        raise InputError(f"{quoted(path)} may not be opened: change its permissions, or copy it elsewhere.") from error
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise _unreadable(path) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what ITK and its libraries print off standard error: it would stand beside our one sentence."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # a program without a standard error
+        yield
+        return
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+def _unreadable(path: str) -> InputError:
+    return InputError(f"{quoted(path)} cannot be read as an image: it is damaged, cut short, or not the format its "
+                      "name says; get the file again.")

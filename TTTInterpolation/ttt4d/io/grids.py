@@ -1,0 +1,63 @@
+"""Volumes as SimpleITK images and back, and from one grid onto another: the one place where the order of axes turns."""
+
+from __future__ import annotations
+
+from typing import List
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import GeometryError
+from ..volume import Geometry, Volume
+
+
+def onto_grid(volume: Volume, geometry: Geometry) -> Volume:
+    """The volume resampled onto another grid (linear, edge values outside its own), in its own scalar type.
+
+    A volume whose grid already agrees keeps its voxels untouched. Raises `GeometryError` where the two share no space.
+    """
+    if not volume.geometry.differences(geometry):
+        return Volume(volume.array, geometry)
+    # The centres of up to 48 voxels an axis tell whether the grids meet; all of them would take gigabytes.
+    axes = [np.unique(np.linspace(0, size - 1, min(size, 48)).round()) for size in geometry.size]
+    index = volume.geometry.index(geometry.point(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)))
+    if not np.any(np.all((index >= -0.5) & (index <= np.asarray(volume.geometry.size) - 0.5), axis=-1)):
+        raise GeometryError("The phases do not overlap in space: check that both belong to one patient and one scan.")
+    resample = sitk.ResampleImageFilter()
+    resample.SetSize([int(size) for size in geometry.size[::-1]])
+    resample.SetOutputSpacing(geometry.spacing[::-1])
+    resample.SetOutputOrigin(geometry.origin)
+    resample.SetOutputDirection(_sitk_direction(geometry))
+    resample.SetInterpolator(sitk.sitkLinear)
+    resample.UseNearestNeighborExtrapolatorOn()
+    resample.SetOutputPixelType(sitk.sitkFloat64)  # ITK cuts the fraction off when it resamples to integers
+    array = sitk.GetArrayFromImage(resample.Execute(to_sitk(volume)))
+    dtype = volume.array.dtype
+    if dtype.kind in "iu":
+        array = np.clip(np.rint(array), volume.array.min(), volume.array.max())
+    return Volume(array.astype(dtype), geometry)
+
+
+def to_sitk(volume: Volume) -> sitk.Image:
+    """The volume as a SimpleITK image (a copy)."""
+    image = sitk.GetImageFromArray(volume.array)
+    image.SetSpacing(volume.geometry.spacing[::-1])
+    image.SetOrigin(volume.geometry.origin)
+    image.SetDirection(_sitk_direction(volume.geometry))
+    return image
+
+
+def geometry_of(image) -> Geometry:
+    """The grid of a SimpleITK image or reader of three or four dimensions (the fourth being the phases)."""
+    dimension = image.GetDimension()
+    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, 2::-1]
+    return Geometry(
+        tuple(int(size) for size in image.GetSize()[2::-1]),
+        tuple(float(spacing) for spacing in image.GetSpacing()[2::-1]),
+        tuple(float(x) for x in image.GetOrigin()[:3]),
+        tuple(tuple(row) for row in direction.tolist()),
+    )
+
+
+def _sitk_direction(geometry: Geometry) -> List[float]:
+    return np.asarray(geometry.direction, dtype=float)[:, ::-1].ravel().tolist()

@@ -1,0 +1,75 @@
+"""The place of an output: whether it can be written there, under which name meanwhile, and what to say if it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import uuid
+from typing import BinaryIO, Iterator, Sequence, Tuple
+
+from ..errors import OutputError
+from .files import quoted
+
+
+def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> None:
+    """Raise `OutputError` unless a file, or a new or empty folder, can be written at `path`.
+
+    inputs: the files and folders of the phases, none of which may be overwritten.
+    bytes_needed: an estimate of the output's size, refused where the disk has less free.
+    """
+    path = os.fspath(path)
+    given = [os.fspath(entry) for entry in inputs]
+    for parent in [entry for entry in given if os.path.isdir(entry)]:
+        given += [os.path.join(parent, name) for name in os.listdir(parent)]
+    if any(_same(path, entry) for entry in given):
+        raise OutputError(f"The output {quoted(path)} is one of the inputs: choose another name.")
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        raise OutputError(f"The folder {quoted(parent)} for the output does not exist: create it, or choose another.")
+    if os.path.isdir(path):
+        if not folder:
+            raise OutputError(f"{quoted(path)} is a folder, not a file: choose another name.")
+        if os.listdir(path):
+            raise OutputError(f"The folder {quoted(path)} is not empty: choose a new or an empty one.")
+    elif folder and os.path.exists(path):
+        raise OutputError(f"{quoted(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new "
+                          "folder.")
+    with writing(path):
+        file, temporary = temporary_file(path)
+        try:
+            with file:
+                file.write(bytes(4096))
+        finally:
+            os.remove(temporary)
+        free = shutil.disk_usage(parent).free
+    if free < bytes_needed:
+        raise OutputError(f"The output may take {bytes_needed / 2**20:.0f} MiB, but the disk has only "
+                          f"{free / 2**20:.0f} MiB free: make room, or choose another folder.")
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn what goes wrong while `path` is written into an `OutputError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise OutputError(f"The disk is full: make room for {quoted(path)}, or choose another folder.") from error
+        raise OutputError(f"{quoted(path)} cannot be written ({error.strerror}): choose another folder.") from error
+    except RuntimeError as error:  # SimpleITK
+        raise OutputError(f"{quoted(path)} cannot be written: make room, or choose another folder.") from error
+
+
+def temporary_file(path: str) -> Tuple[BinaryIO, str]:
+    """A new file beside `path`, with a name that says nothing of it."""
+    temporary = os.path.join(os.path.dirname(os.path.abspath(path)), f".ttt4d-{uuid.uuid4().hex}.part")
+    return open(temporary, "xb"), temporary
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two paths are one place, links and spellings aside."""
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))

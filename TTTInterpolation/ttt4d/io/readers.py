@@ -1,0 +1,162 @@
+"""Volumes and sequences out of files and folders of any kind, with the checks that all kinds share."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from typing import Dict, List, Tuple
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import GeometryError, InputError
+from ..volume import Volume
+from .checks import label_map_error
+from .dicom import read_dicom
+from .files import FORMATS, READABLE, quoted, reading, suffix_of
+from .grids import geometry_of
+from .nifti import nifti_layout, read_nifti
+from .nrrd import list_axis, text_spacing
+
+
+@dataclass(frozen=True)
+class PhaseSequence:
+    """The phases of one sequence, in order.
+
+    index: one rising number a phase; index_name and index_unit say of what ("phase", "%"), or "frame" and "" where the
+    file does not tell.
+    """
+
+    phases: Tuple[Volume, ...]
+    index: Tuple[float, ...]
+    index_name: str = "frame"
+    index_unit: str = ""
+
+
+def read_volume(path) -> Volume:
+    """The volume in a file, or in the folder of one DICOM series, with its own grid and scalar type.
+
+    A 4D file of one phase counts as a volume. Raises `InputError` or `GeometryError`.
+    """
+    path = _existing(path)
+    if os.path.isdir(path):
+        return read_dicom(path)
+    phases, _ = _read_file(path)
+    if len(phases) > 1:
+        raise InputError(f"{quoted(path)} is a sequence of {len(phases)} phases, where one volume is needed: "
+                         "give it alone, as a sequence.")
+    return phases[0]
+
+
+def read_sequence(path) -> PhaseSequence:
+    """The phases in a 4D file (.seq.nrrd, 4D NIfTI, NRRD or MetaImage) or in a folder of phases.
+
+    In a folder each image file, or each subfolder with one DICOM series, is a phase, in the natural order of their
+    names (phase2 before phase10); other files are left alone. The phases of a folder keep their own grids.
+    Raises `InputError` or `GeometryError`.
+    """
+    path = _existing(path)
+    if os.path.isdir(path):
+        entries = _phase_entries(path)
+        if not entries:
+            raise InputError(f"The folder {quoted(path)} holds no phases: give a folder with one image file a phase.")
+        return _sequence([read_volume(entry) for entry in entries], {})
+    phases, metadata = _read_file(path)
+    return _sequence(phases, metadata)
+
+
+def is_sequence(path) -> bool:
+    """Whether a path holds more than one phase, from the header alone. Raises `InputError` for what cannot be read."""
+    path = _existing(path)
+    if os.path.isdir(path):
+        return bool(_phase_entries(path))
+    reader = _open(path)
+    if reader.GetDimension() == 4:
+        return reader.GetSize()[3] > 1
+    return list_axis(_metadata(reader)) is not None
+
+
+def _existing(path) -> str:
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise InputError(f"There is no file or folder {quoted(path)}: check the path.")
+    return path
+
+
+def _phase_entries(folder: str) -> List[str]:
+    """The image files, or else the subfolders, of a folder of phases, in natural order; none in a DICOM series."""
+    def natural(name: str):
+        return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name.lower())]
+
+    with reading(folder):
+        names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=natural)
+    paths = [os.path.join(folder, name) for name in names]
+    files = [path for path in paths if os.path.isfile(path)]
+    images = [path for path in files if suffix_of(path)]
+    return images or ([] if files else [path for path in paths if os.path.isdir(path)])
+
+
+def _open(path: str) -> sitk.ImageFileReader:
+    """A reader that knows the header of an image file, once all that the header can tell has been checked."""
+    suffix = suffix_of(path)
+    if not suffix:
+        raise InputError(f"{quoted(path)} is not in a format that can be read: give {FORMATS}.")
+    with reading(path):
+        spacing = nifti_layout(path)[0] if suffix.startswith(".nii") else text_spacing(path)
+        for value in spacing:
+            if not math.isfinite(value) or value <= 0:
+                raise GeometryError(f"The voxel spacing of {quoted(path)} holds {value:g}, which is not above zero: "
+                                    "correct the file's header.")
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO(READABLE[suffix])
+        reader.SetFileName(path)
+        reader.ReadImageInformation()
+    if reader.GetDimension() < 3:
+        raise InputError(f"{quoted(path)} is an empty or two-dimensional image: give a volume.")
+    metadata = _metadata(reader)
+    components = reader.GetNumberOfComponents()
+    if reader.GetDimension() > 4 or (components > 1 and (reader.GetDimension() == 4 or list_axis(metadata) is None)):
+        raise InputError(f"{quoted(path)} has {components} values a voxel (a colour or vector image): give an image "
+                         "with one grey value a voxel.")
+    if metadata.get("intent_code") == "1002" or "LabelMap" in metadata.get("DataNodeClassName", ""):
+        raise label_map_error(quoted(path))
+    return reader
+
+
+def _read_file(path: str) -> Tuple[List[Volume], Dict[str, str]]:
+    """The phases of an image file and its header's words."""
+    reader = _open(path)
+    with reading(path):
+        image = read_nifti(reader, path) if suffix_of(path).startswith(".nii") else reader.Execute()
+    metadata = _metadata(reader)
+    array = sitk.GetArrayViewFromImage(image)
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{quoted(path)} has complex voxels: give its magnitude image.")
+    if image.GetDimension() == 4:
+        frames = list(array)
+    elif list_axis(metadata) is not None and image.GetNumberOfComponentsPerPixel() > 1:
+        frames = list(np.moveaxis(array, -1, 0))
+    else:
+        frames = [array]
+    geometry = geometry_of(image)
+    return [Volume(np.array(frame, order="C"), geometry) for frame in frames], metadata
+
+
+def _metadata(reader) -> Dict[str, str]:
+    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def _sequence(phases: List[Volume], metadata: Dict[str, str]) -> PhaseSequence:
+    """The phases with the index of a .seq.nrrd header, where there is one that rises."""
+    words = next((value for key, value in metadata.items() if re.match(r"axis \d+ index values$", key)), "").split()
+    try:
+        index = tuple(float(word) for word in words)
+    except ValueError:  # an index of words, such as the names of the phases
+        index = ()
+    if len(index) != len(phases) or any(b <= a for a, b in zip(index, index[1:])):
+        return PhaseSequence(tuple(phases), tuple(float(number) for number in range(len(phases))))
+    axis = list_axis(metadata)
+    return PhaseSequence(tuple(phases), index, metadata.get(f"NRRD_labels[{axis}]", "frame"),
+                         metadata.get(f"NRRD_units[{axis}]", ""))
