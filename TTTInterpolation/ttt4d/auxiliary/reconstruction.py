@@ -21,6 +21,8 @@ class Reconstruction(AuxiliaryTask):
     """
 
     masked_fraction = 0.8
+    iterations = 20
+    learning_rate = 5e-5
 
     def __init__(self, settings: NetworkSettings = NetworkSettings()) -> None:
         super().__init__()

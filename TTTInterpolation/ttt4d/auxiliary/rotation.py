@@ -13,6 +13,9 @@ from .task import AuxiliaryTask, Batch
 class Rotation(AuxiliaryTask):
     """Four classes, 0 / 90 / 180 / 270 degrees; cross-entropy over both phases, each turned by its own draw."""
 
+    iterations = 20
+    learning_rate = 5e-5
+
     def __init__(self, settings: NetworkSettings = NetworkSettings()) -> None:
         super().__init__()
         self.convolutions = nn.Sequential(
