@@ -25,6 +25,7 @@ from ttt4d.pipeline import Interpolator
 from ttt4d.settings import SCHEMES, InterpolationSettings
 from ttt4d.volume import Geometry, Volume
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="what a process may take and has taken is told on Linux")
 DTYPES = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64]
 
 
@@ -42,6 +43,16 @@ def run(engine, phases, auxiliary="none", frames=1, progress=lambda p: None, can
         adaptation["learning_rate"] = values.pop("learning_rate", 3e-3)
     chosen = InterpolationSettings.from_json({"frames": frames, **values, "adaptation": adaptation})
     return engine.run(phases, chosen, progress, cancelled, displacements)
+
+
+def child(program: str, *arguments: str) -> str:
+    """What a Python program prints, run in a process of its own that gives freed memory back to the system at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True,
+        env={"PYTHONPATH": str(Path(ttt4d.__file__).parents[1]), "OMP_NUM_THREADS": "1",
+             "MALLOC_MMAP_THRESHOLD_": "65536"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def arrays(result):
@@ -263,6 +274,37 @@ def test_memory_does_not_grow_with_the_number_of_frames(engine):
     assert peak(24) < peak(4) + frame_bytes
 
 
+# A child process that reads its own peak of memory, torch's included, for a few frames and for many; in MiB.
+PEAKS = """
+import sys
+import numpy as np, torch
+from ttt4d.pipeline import Interpolator
+from ttt4d.settings import InterpolationSettings
+from ttt4d.volume import Geometry, Volume
+
+torch.set_num_threads(1)
+grid = Geometry((40, 128, 128), (3.0, 1.0, 1.0))
+pair = [Volume(np.random.default_rng(n).integers(0, 900, grid.size).astype(np.int16), grid) for n in (0, 1)]
+interpolator = Interpolator(sys.argv[1], "cpu")
+for frames in (2, 4, 20):
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak so far is forgotten
+    settings = InterpolationSettings.from_json({"frames": frames, "canvas": 16, "adaptation": {"auxiliary": "none"}})
+    for frame in interpolator.run(pair, settings).frames:
+        pass
+    with open("/proc/self/status") as file:
+        print(next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM")))
+"""
+
+
+@linux
+def test_the_process_s_peak_of_memory_is_the_same_for_many_frames(small_weights):
+    """Sixteen more frames are 21 MB more, if they are kept."""
+    done = child(PEAKS, small_weights)
+    _, few, many = (float(line) for line in done.splitlines())
+    assert many < few + 5
+
+
 # -- progress and cancel -----------------------------------------------------------------------------------------------
 
 
@@ -365,17 +407,11 @@ print(json.dumps([*runs, run(2)]))
 @pytest.fixture(scope="module", params=["none", "reconstruction"])
 def tight(small_weights, request):
     """The first run, which had memory enough; the first that had not; the last, with hardly any."""
-    if sys.platform != "linux":
-        pytest.skip("the limit of a process's memory holds on Linux")
-    done = subprocess.run(
-        [sys.executable, "-c", TIGHT, small_weights, request.param], capture_output=True, text=True,
-        env={"PYTHONPATH": str(Path(ttt4d.__file__).parents[1]), "OMP_NUM_THREADS": "1",
-             "MALLOC_MMAP_THRESHOLD_": "65536"})  # what a run frees goes back to the system
-    assert done.returncode == 0, done.stderr
-    runs = json.loads(done.stdout)
+    runs = json.loads(child(TIGHT, small_weights, request.param))
     return runs[0], runs[-2], runs[-1]
 
 
+@linux
 def test_a_run_that_is_out_of_memory_goes_on_with_a_smaller_canvas_and_says_so(tight):
     enough, less, _ = tight
     assert enough["messages"] == [] and 1 <= len(less["messages"]) <= 3
@@ -386,6 +422,7 @@ def test_a_run_that_is_out_of_memory_goes_on_with_a_smaller_canvas_and_says_so(t
     assert all("memory is full: going on with a canvas of" in message for message in less["messages"])
 
 
+@linux
 def test_a_run_that_fits_on_no_canvas_ends_after_three_smaller_ones(tight):
     hardly = tight[2]
     assert hardly["end"] == "out of memory" and len(hardly["messages"]) == 3
