@@ -68,8 +68,9 @@ def test_the_auxiliary_head_learns_too(adaptation, batches, name):
     assert all(not torch.equal(before[key], value) for key, value in a.task.state_dict().items())
 
 
-def test_no_gradient_is_kept_for_h(adaptation, batches):
-    a = adaptation()
+@pytest.mark.parametrize("name", TASKS)
+def test_no_gradient_is_computed_for_h(adaptation, batches, name):
+    a = adaptation(task_class(name))
     a.steps(0, batches[0])
     assert all(p.grad is None for part in (a.network.motion, a.network.refinement) for p in part.parameters())
 

@@ -140,6 +140,10 @@ def test_the_checksum_is_the_file_s(small_weights, tmp_path):
     assert weights.checksum(Path(small_weights)) == hashlib.sha256(Path(small_weights).read_bytes()).hexdigest()
 
 
-def test_the_packaged_weights_say_how_they_were_made(cardiac):
-    model = weights.load(cardiac)
-    assert {"name", "date", "data", "licence", "command", "seed", "figures"} <= set(model.card)
+@pytest.mark.parametrize("name", weights.names())
+def test_packaged_weights_say_how_they_were_made_and_for_what(name):
+    card = weights.load(name).card
+    assert card["date"] and card["licence"]
+    assert all({"stage", "data", "steps", "seed", "learning_rate"} <= set(stage) for stage in card["stages"])
+    words = weights.locate(name).with_suffix(".md").read_text(encoding="utf-8").lower()
+    assert all(word in words for word in ("not for clinical use", "licence", "data", "protocol", "seed", card["date"]))
