@@ -10,7 +10,7 @@ from .cli import run
 
 def main() -> None:
     # A batch system ends a job with SIGTERM: nothing half-written may stay behind then either.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run())
 
 

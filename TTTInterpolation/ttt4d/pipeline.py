@@ -174,7 +174,8 @@ class _Run:
             began = clock.monotonic()
             next(loop)
             self.seconds["adaptation"] += clock.monotonic() - began
-            self.report["adaptation"] = [{"batch": n, "losses": adaptation.losses[n]} for n in sorted(adaptation.losses)]
+            self.report["adaptation"] = [
+                {"batch": n, "losses": adaptation.losses[n], "kept": kept} for n, kept in sorted(adaptation.kept.items())]
             if pair >= first:
                 yield pair
 

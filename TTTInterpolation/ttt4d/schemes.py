@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterator, List, Sequence
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
+import torch
 from torch import Generator, nn
 
 from .auxiliary.task import AuxiliaryTask, Batch
 from .network.interpolator import InterpolationNetwork
 
 StepReport = Callable[[int, int, float], None]
+Numbered = Sequence[Tuple[int, Batch]]
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Adaptation:
     seed: int
     on_step: StepReport = lambda batch, iteration, loss: None
     losses: Dict[int, List[float]] = field(default_factory=dict)
+    kept: Dict[int, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False)
@@ -43,8 +46,21 @@ class Adaptation:
         self.optimizer = self.task.optimizer(self.network, self.learning_rate)
         self.generator = Generator().manual_seed(self.seed)
 
+    def learn(self, batches: Numbered) -> None:
+        """`iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
+
+        Taken back where L_g did not fall on draws it did not learn from: a step too long must not cost the patient's frames.
+        """
+        before, expected = copy.deepcopy(self.learning.state_dict()), self.evidence(batches)
+        for _ in range(self.iterations):
+            for number, batch in batches:
+                self.step(number, batch)
+        kept = self.evidence(batches) <= expected  # False where either is not a number
+        if not kept:
+            self.learning.load_state_dict(before)
+        self.kept.update((number, kept) for number, _ in batches)
+
     def step(self, number: int, batch: Batch) -> None:
-        """w <- w - lr * grad L_g(b)."""
         loss = self.task.loss(self.network, batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -53,16 +69,17 @@ class Adaptation:
         losses.append(loss.item())
         self.on_step(number, len(losses), losses[-1])
 
-    def steps(self, number: int, batch: Batch) -> None:
-        for _ in range(self.iterations):
-            self.step(number, batch)
+    @torch.no_grad()
+    def evidence(self, batches: Numbered) -> float:
+        """Mean L_g over draws of its own, the same at every call."""
+        generator = Generator().manual_seed(self.seed + 1)
+        losses = [self.task.loss(self.network, batch, generator) for _, batch in batches for _ in range(4)]
+        return torch.stack(losses).mean().item()
 
 
 def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
     """w* = argmin of the sum of L_g over all batches; every prediction with the one w*."""
-    for _ in range(adaptation.iterations):
-        for number, batch in enumerate(batches):
-            adaptation.step(number, batch)
+    adaptation.learn(list(enumerate(batches)))
     for _ in batches:
         yield
 
@@ -71,14 +88,14 @@ def online(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
     """w_i = w0 - lr * grad L_g(b_i): each batch on its own, always from w0."""
     for number, batch in enumerate(batches):
         adaptation.restart()
-        adaptation.steps(number, batch)
+        adaptation.learn([(number, batch)])
         yield
 
 
 def mini_batch(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
     """w_i = w_(i-1) - lr * grad L_g(b_i): a stream, each batch seen once, the weights carried on."""
     for number, batch in enumerate(batches):
-        adaptation.steps(number, batch)
+        adaptation.learn([(number, batch)])
         yield
 
 

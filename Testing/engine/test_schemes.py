@@ -64,14 +64,14 @@ def test_f_learns_and_h_does_not(adaptation, batches, name, scheme):
 def test_the_auxiliary_head_learns_too(adaptation, batches, name):
     a = adaptation(task_class(name))
     before = weights_of(a.task)
-    a.steps(0, batches[0])
+    a.learn([(0, batches[0])])
     assert all(not torch.equal(before[key], value) for key, value in a.task.state_dict().items())
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_gradient_is_computed_for_h(adaptation, batches, name):
     a = adaptation(task_class(name))
-    a.steps(0, batches[0])
+    a.learn([(0, batches[0])])
     assert all(p.grad is None for part in (a.network.motion, a.network.refinement) for p in part.parameters())
 
 
@@ -82,10 +82,25 @@ def test_the_loss_falls(adaptation, batches):
     assert sum(a.losses[0][-5:]) < 0.8 * sum(a.losses[0][:5])
 
 
+@pytest.mark.parametrize("scheme", LOOPS)
+def test_steps_that_do_harm_are_taken_back_and_it_is_said(adaptation, batches, scheme):
+    a = adaptation(learning_rate=1e3)
+    w0 = weights_of(a.learning)
+    assert all(same(w0, found) for found in weights_for_each_batch(scheme, a, batches))
+    assert a.kept == {0: False, 1: False, 2: False}
+
+
+def test_steps_that_help_are_kept(adaptation, batches):
+    a = adaptation()
+    before = a.evidence([(0, batches[0])])
+    a.learn([(0, batches[0])])
+    assert a.kept == {0: True} and a.evidence([(0, batches[0])]) < before
+
+
 def test_restarting_gives_w0_back_to_the_bit(adaptation, batches):
     a = adaptation()
     w0 = weights_of(a.learning)
-    a.steps(0, batches[0])
+    a.learn([(0, batches[0])])
     assert not same(w0, a.learning.state_dict())
     a.restart()
     assert same(w0, a.learning.state_dict())
@@ -95,6 +110,8 @@ def noting(met: list) -> type:
     """A reconstruction that notes the weights it meets before each step."""
     class Noting(Reconstruction):
         def loss(self, network, batch, generator):
+            if not torch.is_grad_enabled():  # the evidence, not a step
+                return super().loss(network, batch, generator)
             met.append({**{f"f.{k}": v.clone() for k, v in network.features.state_dict().items()},
                         **{f"g.{k}": v.clone() for k, v in self.state_dict().items()}})
             return super().loss(network, batch, generator)

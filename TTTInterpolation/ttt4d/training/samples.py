@@ -44,8 +44,8 @@ def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
     kind = uniform(0, 1, generator)
     if kind < 0.7 and beat.es - beat.ed > 1:
         start, length = beat.ed, beat.es - beat.ed
-    elif kind < 0.8 and count - beat.es > 1:
-        start, length = beat.es, (beat.ed - beat.es) % count or count - beat.es
+    elif kind < 0.8 and (beat.ed - beat.es) % count > 1:
+        start, length = beat.es, (beat.ed - beat.es) % count
     else:
         start, length = integer(0, count - 1, generator), integer(2, max(2, count // 2), generator)
     return start % count, (start + integer(1, length - 1, generator)) % count, (start + length) % count
