@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import sampling
+from .errors import InputError
 from .network.features import Strides, padded_size, pyramid_strides
 from .network.interpolator import Estimate
 from .volume import Geometry, Volume
@@ -113,6 +114,13 @@ class IntensityScale:
     @classmethod
     def of(cls, phases: Sequence[Volume]) -> "IntensityScale":
         return cls(min(float(p.array.min()) for p in phases), max(float(p.array.max()) for p in phases), phases[0].array.dtype)
+
+    def check(self) -> None:
+        """Raise InputError for a phase that has no scale: constant, not finite, or too wide for exact arithmetic."""
+        if not self.high > self.low or not np.isfinite(np.float32(self.high - self.low)):
+            raise InputError("A phase is constant or holds values that are not finite: give an image with contrast.")
+        if self.dtype.kind in "iu" and max(abs(self.low), abs(self.high)) > 2**53:
+            raise InputError("A phase holds whole numbers beyond 2^53: rescale it.")
 
     def to_unit(self, array: np.ndarray) -> Tensor:
         """An array (k, j, i) -> (1, 1, k, j, i), float32 in [0, 1]."""

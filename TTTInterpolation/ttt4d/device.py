@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Dict, List
 
 import torch
-import torch.nn.functional as F
 
 from .errors import DeviceError
-from .settings import canvas_voxels_within
-
-# A canvas of this many voxels keeps a laptop's CPU within seconds a frame; a GPU takes what its memory holds, up to a cube of 192.
-CPU_VOXELS = 1_000_000
-GPU_VOXELS = 7_000_000
+from .network.features import pyramid_strides
+from .network.interpolator import InterpolationNetwork, NetworkSettings
+from .settings import CPU_VOXELS, GPU_VOXELS, canvas_voxels_within
 
 
 def available() -> List[Dict[str, str]]:
@@ -26,15 +23,16 @@ def available() -> List[Dict[str, str]]:
 
 
 def probe(device: torch.device) -> str:
-    """Run one small 3D convolution, forward and backward: empty when it works, else why not.
+    """Run a tiny network, forward and backward: empty when it works, else why not.
 
-    `torch.cuda.is_available()` is true for cards this torch has no kernels for, and some MPS versions lack Conv3d.
+    `torch.cuda.is_available()` is true for cards this torch has no kernels for, and MPS lacks some 3D operation or other
+    in every version: only running all of them tells.
     """
     try:
-        image = torch.rand(2, 1, 4, 8, 8, device=device)
-        kernel = torch.rand(2, 1, 3, 3, 3, device=device, requires_grad=True)
-        grid = torch.zeros(2, 4, 8, 8, 3, device=device)
-        result = F.grid_sample(F.conv3d(image, kernel, padding=1), grid, align_corners=True).sum()
+        with torch.random.fork_rng(devices=[]):
+            network = InterpolationNetwork(NetworkSettings((2, 2, 2), (2, 2), (2, 2))).to(device)
+        image, time = torch.linspace(0, 1, 162, device=device).view(2, 1, 1, 9, 9), torch.full((2,), 0.5, device=device)
+        result = network(image, image.flip(0), time, pyramid_strides((1, 9, 9), (1, 1, 1), 3)).frame(image, image).sum()
         result.backward()
         return "" if torch.isfinite(result).item() else "its results are not finite"
     except (RuntimeError, NotImplementedError, AssertionError) as error:
@@ -51,7 +49,7 @@ def choose(name: str, messages: List[str]) -> torch.device:
         for candidate in (["cuda"] if torch.cuda.is_available() else []) + (["mps"] if _mps() else []):
             trouble = probe(torch.device(candidate))
             if not trouble:
-                return torch.device(candidate)
+                return _indexed(candidate)
             messages.append(f"The device {candidate} is there but does not run the network ({trouble}): the CPU is used.")
         return torch.device("cpu")
     known = [d["name"] for d in available()] + (["cuda"] if torch.cuda.is_available() else [])
@@ -60,7 +58,12 @@ def choose(name: str, messages: List[str]) -> torch.device:
     trouble = probe(torch.device(name))
     if trouble:
         raise DeviceError(f"The device {name} does not run the network ({trouble}): choose auto or cpu.")
-    return torch.device(name)
+    return _indexed(name)
+
+
+def _indexed(name: str) -> torch.device:
+    """Older versions of torch want a GPU's number where they ask for its memory."""
+    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 def canvas_voxels(device: torch.device, native_voxels: int) -> int:

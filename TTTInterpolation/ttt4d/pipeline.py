@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import time as clock
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -76,7 +77,7 @@ class Interpolator:
         """Raises WeightsError or DeviceError when either cannot be used."""
         self.messages: List[str] = []
         self.device = devices.choose(device, self.messages)
-        self.path = base_weights.locate(weights)
+        self.name, self.path = os.path.basename(weights), base_weights.locate(weights)
         self.model = base_weights.load(weights)
 
     def run(self, phases: Sequence[Volume], settings: InterpolationSettings, progress: ProgressCallback = ignore,
@@ -96,6 +97,8 @@ class Interpolator:
                                  f"{phase.array.dtype}): convert them to one.")
         if len(phases) < 2:
             raise InputError("Interpolation needs at least two phases: give another.")
+        for phase in phases:
+            IntensityScale.of([phase]).check()
         run = _Run(self, list(phases), settings, progress, cancelled, displacements)
         return InterpolationResult(run.frames(), run.count, run.report)
 
@@ -107,7 +110,7 @@ class _Run:
                  progress: ProgressCallback, cancelled: CancelCheck, displacements: bool) -> None:
         self.model, self.device = interpolator.model, interpolator.device
         self.phases, self.settings, self.progress, self.cancelled = phases, settings, progress, cancelled
-        self.displacements = displacements
+        self.displacements, self.last_displacement = displacements, None
         self.times = settings.frame_times
         self.pairs = list(zip(phases, phases[1:] + (phases[:1] if settings.cyclic else [])))
         self.index = settings.index(len(phases))
@@ -119,8 +122,9 @@ class _Run:
         self.seconds = {"adaptation": 0.0, "interpolation": 0.0}
         self.made = 0
         self.report: Dict[str, Any] = {
-            "settings": settings.to_json(),
-            "weights": {"name": settings.weights, "sha256": base_weights.checksum(interpolator.path),
+            # The weights that were loaded, without the folders of a user's own file: they may name a person.
+            "settings": {**settings.to_json(), "weights": interpolator.name},
+            "weights": {"name": interpolator.name, "sha256": base_weights.checksum(interpolator.path),
                         "date": self.model.card.get("date")},
             "device": str(self.device), "messages": list(interpolator.messages), "seconds": self.seconds,
             "adaptation": [], "frames": [], "not_for_clinical_use": True}
@@ -138,7 +142,7 @@ class _Run:
                 if not devices.is_out_of_memory(error) or not self._smaller():
                     raise
         if not self.settings.cyclic:
-            yield self._frame(self.phases[-1].array, len(self.pairs) - 1, 1.0, True, None)
+            yield self._frame(self.phases[-1].array, len(self.pairs) - 1, 1.0, True, self.last_displacement)
 
     # -- adaptation ------------------------------------------------------------------------------------------------
 
@@ -214,6 +218,10 @@ class _Run:
                 array, displacement = self._at_native_resolution(one, native0, native1, scale)
                 self.seconds["interpolation"] += clock.monotonic() - began
                 yield self._frame(array, pair, time, False, displacement)
+        if self.displacements and not self.settings.cyclic and pair == len(self.pairs) - 1:
+            end = self._estimate(batch, features, (1.0, 1.0))
+            end = Estimate(*(x[:1] for x in vars(end).values()))
+            self.last_displacement = self._at_native_resolution(end, native0, native1, scale)[1]
 
     @torch.no_grad()
     def _estimate(self, batch: Batch, features: List[torch.Tensor], times: Tuple[float, ...]) -> Estimate:

@@ -54,7 +54,6 @@ def provenance(report: Dict[str, Any]) -> Dict[str, str]:
         "ttt4d.seed": str(report["settings"]["seed"]),
         "ttt4d.weights": os.path.basename(report["weights"]["name"]),
         "ttt4d.weights.sha256": report["weights"]["sha256"],
-        "ttt4d.device": report["device"],
         "ttt4d.date": report["date"],
         "ttt4d.notice": NOTICE,
     }

@@ -54,11 +54,6 @@ def resize_displacement(displacement: Tensor, size: Sequence[int]) -> Tensor:
     return resize(displacement, size) * displacement.new_tensor(scale).view(1, 3, 1, 1, 1)
 
 
-def compose(first: Tensor, second: Tensor) -> Tensor:
-    """The field of `warp(warp(x, first), second)`: p -> p + second(p) + first(p + second(p)), both in voxels of one grid."""
-    return second + warp(first, second)
-
-
 def scaled(displacement: Tensor, factor: Tensor) -> Tensor:
     """A field times a factor an item of the batch (batch,)."""
     return displacement * factor.view(-1, 1, 1, 1, 1)

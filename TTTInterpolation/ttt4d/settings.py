@@ -12,7 +12,7 @@ from .errors import SettingsError
 
 SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
-DEFAULT_AUXILIARY = "reconstruction"
+DEFAULT_AUXILIARY = "rotation"
 
 # What a run takes, measured (peak of the process or of the GPU): the program itself, each voxel of the native pair, and
 # each voxel of the canvas while the network trains.
@@ -55,7 +55,7 @@ class InterpolationSettings:
     frames: new frames between each two neighbouring phases, evenly spaced in time.
     times: the times of the new frames instead, each strictly between 0 (first phase) and 1 (second phase).
     cyclic: in a sequence, also interpolate from the last phase back to the first.
-    weights: `cardiac`, `general`, `lung`, or the path of a weights file.
+    weights: the name of packaged ones, such as `cardiac`, or the path of a weights file.
     device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
     canvas: longest edge of the network's grid in voxels; None takes what fits the device.
     seed: of every random draw of the run.
@@ -115,6 +115,11 @@ class InterpolationSettings:
             raise SettingsError(f"times is {times!r}: give a list of numbers between 0 and 1.")
         values["times"] = tuple(times)
         return cls(**values)
+
+
+# The largest canvas: a CPU stays within seconds a frame; a GPU takes what its memory holds, up to about a cube of 192.
+CPU_VOXELS = 1_000_000
+GPU_VOXELS = 7_000_000
 
 
 def estimated_memory_mib(native_voxels: int, canvas_voxels: int) -> float:

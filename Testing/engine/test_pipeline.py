@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -427,3 +428,20 @@ def test_a_run_that_fits_on_no_canvas_ends_after_three_smaller_ones(tight):
     hardly = tight[2]
     assert hardly["end"] == "out of memory" and len(hardly["messages"]) == 3
     assert np.prod(hardly["canvas"]) < 0.2 * np.prod(tight[0]["canvas"])
+
+
+def test_the_last_phase_s_displacement_leads_all_the_way_to_the_first(engine, phases):
+    fields = [frame.displacement for frame in run(engine, phases(), frames=2, displacements=True).frames]
+    assert not fields[0].any() and all(field.any() for field in fields[1:])
+
+
+@pytest.mark.parametrize("value", [0, float("nan"), float("inf")])
+def test_a_phase_without_a_scale_is_refused(engine, phases, value):
+    first, second = phases(dtype=np.float32)
+    with pytest.raises(InputError, match="constant or holds values"):
+        run(engine, [first, Volume(second.array * np.float32(value), second.geometry)])
+
+
+def test_the_report_names_the_weights_that_were_loaded_without_their_folder(engine, phases, small_weights):
+    report = run(engine, phases(), weights="cardiac").report
+    assert report["weights"]["name"] == report["settings"]["weights"] == os.path.basename(small_weights)

@@ -67,17 +67,6 @@ def test_a_field_on_another_grid_points_to_the_same_places(size, other, seed):
     assert torch.allclose(sampling.resize_displacement(field(size), other), field(other), atol=1e-3)
 
 
-def test_a_composed_field_warps_as_its_parts_one_after_the_other():
-    size, generator = (12, 14, 16), torch.Generator().manual_seed(0)
-    first, second = torch.zeros(1, 3, *size), torch.zeros(1, 3, *size)
-    for field in (first, second):
-        field[..., 3:-3, 3:-3, 3:-3] = 3 * torch.rand(1, 3, *(n - 6 for n in size), generator=generator) - 1.5
-    image = ramps(size)  # linear interpolation is exact on it
-    in_turn = sampling.warp(sampling.warp(image, first), second)
-    assert torch.allclose(sampling.warp(image, sampling.compose(first, second)), in_turn, atol=1e-4)
-    assert not torch.allclose(sampling.warp(image, sampling.compose(second, first)), in_turn, atol=0.1)
-
-
 def test_each_item_of_a_batch_is_scaled_by_its_own_factor():
     field = torch.ones(2, 3, 1, 2, 2)
     assert sampling.scaled(field, torch.tensor([0.25, 2.0])).flatten(1).mean(1).tolist() == [0.25, 2.0]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttt4d import weights
+from ttt4d.errors import SettingsError
 from ttt4d.training import cache
 from ttt4d.training.loop import Trainer, TrainingSettings
 from ttt4d.training.objectives import OBJECTIVES
@@ -133,3 +134,9 @@ def test_trained_weights_interpolate(trainer, phases, tmp_path):
     weights.save(tmp_path / "trained.safetensors", trainer().run(), {"name": "trained"})
     run = Interpolator(str(tmp_path / "trained.safetensors"), "cpu").run(phases(), InterpolationSettings(frames=1))
     assert len(list(run.frames)) == 3
+
+
+def test_a_checkpoint_of_another_run_is_refused(trainer):
+    trainer(steps=1).run()
+    with pytest.raises(SettingsError, match="is of another run"):
+        trainer(steps=2)

@@ -7,6 +7,7 @@ error lies at -59 dB, far under the noise of the images.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, List, Sequence, Tuple
@@ -36,7 +37,10 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
         high = frames.max(axis=(1, 2, 3), keepdims=True)
         tensors[name] = torch.from_numpy(np.rint((frames - low) / (high - low) * 255).astype(np.uint8))
         index[name] = [int(ed), int(es)]
-    save_file(tensors, str(path), metadata={"index": json.dumps(index)})
+    # Whole or not at all; the process's number keeps several of one run apart.
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    save_file(tensors, str(part), metadata={"index": json.dumps(index)})
+    os.replace(part, path)
 
 
 def load(path: Path, names: Sequence[str] = ()) -> List[Beat]:

@@ -6,7 +6,7 @@ import copy
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -14,6 +14,7 @@ import torch
 import torch.distributed as distributed
 from torch import Generator, nn
 
+from ..errors import SettingsError
 from ..weights import Model, new_model
 from .objectives import Loss
 from .samples import Sample
@@ -104,7 +105,7 @@ class Trainer:
         if self.rank:
             return
         state: Dict[str, Any] = {
-            "step": self.step, "seconds": self.seconds, "modules": self.modules.state_dict(),
+            "run": self._identity(), "step": self.step, "seconds": self.seconds, "modules": self.modules.state_dict(),
             "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state()}
         temporary = self.checkpoint.with_suffix(".part")
@@ -113,12 +114,19 @@ class Trainer:
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["run"] != self._identity():
+            raise SettingsError(f"The checkpoint {self.checkpoint.name} is of another run: remove it, or choose another output.")
         self.modules.load_state_dict(state["modules"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        if not self.rank:
+        if self.rank:
+            self.generator.manual_seed(self.settings.seed + 1000 * self.rank + self.step)
+        else:
             self.generator.set_state(state["generator"].cpu())
+
+    def _identity(self) -> Dict[str, Any]:
+        return {"objective": self.objective.__name__, **asdict(self.settings)}
 
 
 def fast_bfloat16(device: torch.device) -> bool:
