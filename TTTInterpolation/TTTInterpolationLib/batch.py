@@ -8,7 +8,8 @@ names, one image is a 4D file) and so is each 4D image; or a .csv table with a r
 `phase0`, `phase1`, or `case`, `sequence`, whose paths may be relative to the table.
 RESULTS gets `<case>.seq.nrrd` and `<case>.json` (the report) for each, and `summary.csv`. A case whose result is
 there, newer than its images and made with the same settings, is skipped. A bad case is noted and the next one begun.
-Exit status: 0 if every case has its result, 1 if one has not, 2 if the batch could not be begun.
+Exit status: 0 if every case has its result, 1 if one has not, 2 if the batch could not be begun or
+ended before its time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
@@ -44,7 +46,7 @@ class Case:
     @property
     def files(self) -> List[str]:
         paths = [*self.phases, *filter(None, [self.sequence])]
-        return [file for path in paths for file in ([path] if not os.path.isdir(path) else _images(path))]
+        return [file for path in paths for file in _filesOf(path)]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
         say(f"[{number}/{len(cases)}] {case.name}")
         rows.append(_runCase(case, folder, settings))
         say(f"    {rows[-1].status} {rows[-1].message}")
-        _writeSummary(rows, os.path.join(folder, "summary.csv"))
+        try:
+            _writeSummary(rows, os.path.join(folder, "summary.csv"))
+        except OSError as error:  # a spreadsheet that shows it has it locked, on Windows
+            say(f"    summary.csv cannot be written ({error.strerror}): close it where it is open. The batch goes on.")
     return rows
 
 
@@ -135,6 +140,8 @@ def _doneReport(case: Case, output: str, report: str, settings: InterpolationSet
         with open(report, encoding="utf-8") as file:
             found = json.load(file)
     except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("frames"), list):
         return None
     return found if found.get("settings") == json.loads(json.dumps(settings.to_json())) else None
 
@@ -191,6 +198,17 @@ def _images(folder: str) -> List[str]:
     return [os.path.join(folder, name) for name in names if name.lower().endswith(IMAGES) and not name.startswith(".")]
 
 
+def _filesOf(path: str) -> List[str]:
+    """The files that a path of a case stands for; of a folder that is not just images, such as DICOM, all under it."""
+    if not os.path.isdir(path):
+        return [path]
+    images = _images(path)
+    if images and not any(entry.is_dir() for entry in os.scandir(path)):
+        return images
+    return [os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names
+            if not name.startswith(".")]
+
+
 def _stem(path: str) -> str:
     return re.sub(r"(\.seq)?\.(nrrd|nhdr|nii\.gz|nii|mha|mhd)$", "", os.path.basename(path), flags=re.IGNORECASE)
 
@@ -203,5 +221,10 @@ def _natural(name: str) -> list:
 if __name__ == "__main__":
     import slicer
 
-    status = main(sys.argv[1:])
-    slicer.util.exit(status) if hasattr(slicer, "app") else sys.exit(status)
+    status = 2
+    try:
+        status = main(sys.argv[1:])
+    except Exception:
+        traceback.print_exc()
+    finally:  # else Slicer would stay, without a window and for ever
+        slicer.util.exit(status) if hasattr(slicer, "app") else sys.exit(status)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
+import sys
 
 import pytest
 import slicer
@@ -110,3 +112,60 @@ def test_a_result_older_than_its_images_or_of_other_settings_does_not_count_as_d
     assert not batch._doneReport(case, str(output), str(report), InterpolationSettings(frames=4))
     os.utime(output, (1, 1))
     assert not batch._doneReport(case, str(output), str(report), settings)
+
+
+def test_a_summary_that_cannot_be_written_is_said_and_the_batch_goes_on(tmp_path, monkeypatch):
+    from ttt4d.settings import InterpolationSettings
+
+    (tmp_path / "summary.csv").mkdir()  # as good as locked: it cannot be opened
+    monkeypatch.setattr(batch, "_runCase", lambda case, folder, settings: batch.Row(case.name, batch.DONE))
+    said = []
+    rows = batch.runBatch([batch.Case("a"), batch.Case("b")], str(tmp_path), InterpolationSettings(), said.append)
+    assert [row.case for row in rows] == ["a", "b"]
+    assert sum("summary.csv cannot be written" in line for line in said) == 2
+
+
+def test_slicer_is_left_with_status_2_even_where_the_batch_breaks(tmp_path, monkeypatch, capsys):
+    def broken() -> None:
+        raise RuntimeError("unforeseen")
+
+    (tmp_path / "x.nrrd").touch()
+    statuses = []
+    monkeypatch.setattr(batch.dependencies, "check", broken)
+    monkeypatch.setattr(slicer.util, "exit", statuses.append, raising=False)
+    monkeypatch.setattr(sys, "argv", ["batch.py", str(tmp_path), str(tmp_path / "results")])
+    runpy.run_path(batch.__file__, run_name="__main__")
+    assert statuses == [2]
+    assert "unforeseen" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("IM0", "IM1"), ("series0/IM0.dcm", "series1/IM0.dcm"), ("x.nrrd", "series/IM0")])
+def test_a_case_that_is_a_folder_of_dicom_files_is_done_until_one_of_them_changes(names, tmp_path):
+    from ttt4d.settings import InterpolationSettings
+
+    images, output, report = tmp_path / "dicom", tmp_path / "c.seq.nrrd", tmp_path / "c.json"
+    for name in names:
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).touch()
+        os.utime(images / name, (1, 1))
+    output.touch()
+    settings = InterpolationSettings()
+    report.write_text(json.dumps({"settings": settings.to_json(), "frames": []}))
+    case = batch.Case("c", sequence=str(images))
+    assert batch._doneReport(case, str(output), str(report), settings)
+    later = os.path.getmtime(output) + 10
+    os.utime(images / names[-1], (later, later))
+    assert not batch._doneReport(case, str(output), str(report), settings)
+
+
+@pytest.mark.parametrize("spoil", [lambda report: [report], lambda report: {"settings": report["settings"]}],
+                         ids=["a list", "without frames"])
+def test_a_report_that_is_none_does_not_count_as_done(spoil, tmp_path):
+    from ttt4d.settings import InterpolationSettings
+
+    image, output, report = tmp_path / "i.nrrd", tmp_path / "c.seq.nrrd", tmp_path / "c.json"
+    for path in (image, output):
+        path.touch()
+    settings = InterpolationSettings()
+    report.write_text(json.dumps(spoil({"settings": settings.to_json(), "frames": []})))
+    assert batch._doneReport(batch.Case("c", sequence=str(image)), str(output), str(report), settings) is None
