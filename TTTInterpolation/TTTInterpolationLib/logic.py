@@ -43,15 +43,17 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         `Run` at once, and tell the end to `callbacks.finished`. The second needs the application's event loop.
         Raises `UserError` for inputs and settings that cannot work, `JobError` for a run that failed.
         """
-        return self._process(Inputs.pair(phase0, phase1), outputSequence, settings, waitForCompletion,
-                             displacementSequence, temporaryFolder, callbacks)
+        inputs = _pairInputs(phase0, phase1, outputSequence, displacementSequence)
+        return self._process(inputs, outputSequence, settings, waitForCompletion, displacementSequence,
+                             temporaryFolder, callbacks)
 
     def processSequence(self, sequence, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                         waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
                         callbacks: Optional[Callbacks] = None) -> Union[Run, object, None]:
         """Interpolate within each neighbouring pair of phases of a sequence of volumes; otherwise like `process`."""
-        return self._process(Inputs.fromSequence(sequence), outputSequence, settings, waitForCompletion,
-                             displacementSequence, temporaryFolder, callbacks)
+        inputs = _sequenceInputs(sequence, outputSequence, displacementSequence)
+        return self._process(inputs, outputSequence, settings, waitForCompletion, displacementSequence,
+                             temporaryFolder, callbacks)
 
     def apply(self, parameterNode, callbacks: Callbacks) -> Run:
         """Start a run with the choices of a parameter node, beside the event loop. Raises `UserError`.
@@ -92,36 +94,20 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
 
     def problem(self, parameterNode) -> str:
         """Why the choices of a parameter node cannot be run, in one sentence; empty when they can."""
+        outputs = parameterNode.outputSequence, parameterNode.displacementSequence
         try:
             settingsOf(parameterNode)
+            if parameterNode.inputKind is InputKind.sequence:
+                _sequenceInputs(parameterNode.sequence, *outputs)
+            else:
+                _pairInputs(parameterNode.phase0, parameterNode.phase1, *outputs)
         except UserError as error:
             return str(error)
-        if parameterNode.inputKind is InputKind.sequence:
-            if parameterNode.sequence is None:
-                return _("Choose a sequence of volumes.")
-            if parameterNode.sequence in (parameterNode.outputSequence, parameterNode.displacementSequence):
-                return _("The output would overwrite the input sequence: choose another output.")
-            if parameterNode.sequence.GetNumberOfDataNodes() < 2:
-                return _("{name} has fewer than two phases: choose another sequence.").format(
-                    name=parameterNode.sequence.GetName())
-            inputs = Inputs.fromSequence(parameterNode.sequence)
-        else:
-            if parameterNode.phase0 is None or parameterNode.phase1 is None:
-                return _("Choose the volumes of phase 0 and phase 1.")
-            if parameterNode.phase0 is parameterNode.phase1:
-                return _("Phase 0 and phase 1 are the same volume: choose two phases.")
-            inputs = Inputs.pair(parameterNode.phase0, parameterNode.phase1)
-        chosen = parameterNode.outputSequence
-        if chosen is not None and chosen is parameterNode.displacementSequence:
-            return _("Frames and displacements cannot go into one sequence: choose two.")
-        return _problemOf(inputs)
+        return ""
 
     def _process(self, inputs: Inputs, outputSequence, settings, waitForCompletion, displacementSequence,
                  temporaryFolder, callbacks):
         dependencies.check()
-        reason = _problemOf(inputs)
-        if reason:
-            raise InputError(reason)
         run = Run(slicer.mrmlScene, inputs, settings or InterpolationSettings(), outputSequence, displacementSequence,
                   temporaryFolder, callbacks)
         if waitForCompletion:
@@ -141,8 +127,35 @@ def estimatedMemory(parameterNode) -> Optional[float]:
         return None
     size = volume.GetImageData().GetDimensions()
     edge = parameterNode.advanced.canvas or max(size)
-    return engine.estimated_memory_mib(math.prod(size), math.prod(min(n, edge) for n in size))
+    most = engine.GPU_VOXELS if parameterNode.advanced.device.startswith("cuda") else engine.CPU_VOXELS
+    return engine.estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
 
 
-def _problemOf(inputs: Inputs) -> str:
-    return next(filter(None, map(volumes.problemOf, inputs.phases)), "")
+def _pairInputs(phase0, phase1, outputSequence, displacementSequence) -> Inputs:
+    """Two phases as inputs of a run with these outputs. Raises `InputError` where they cannot be."""
+    if phase0 is None or phase1 is None:
+        raise InputError(_("Choose the volumes of phase 0 and phase 1."))
+    if phase0 is phase1:
+        raise InputError(_("Phase 0 and phase 1 are the same volume: choose two phases."))
+    return _checked(Inputs.pair(phase0, phase1), outputSequence, displacementSequence)
+
+
+def _sequenceInputs(sequence, outputSequence, displacementSequence) -> Inputs:
+    """The phases of a sequence as inputs of a run with these outputs. Raises `InputError` where they cannot be."""
+    if sequence is None:
+        raise InputError(_("Choose a sequence of volumes."))
+    if sequence in (outputSequence, displacementSequence):
+        raise InputError(_("The output would overwrite the input sequence: choose another output."))
+    if sequence.GetNumberOfDataNodes() < 2:
+        raise InputError(_("{name} has fewer than two phases: choose another sequence.").format(
+            name=sequence.GetName()))
+    return _checked(Inputs.fromSequence(sequence), outputSequence, displacementSequence)
+
+
+def _checked(inputs: Inputs, outputSequence, displacementSequence) -> Inputs:
+    if outputSequence is not None and outputSequence is displacementSequence:
+        raise InputError(_("Frames and displacements cannot go into one sequence: choose two."))
+    reason = next(filter(None, map(volumes.problemOf, inputs.phases)), "")
+    if reason:
+        raise InputError(reason)
+    return inputs

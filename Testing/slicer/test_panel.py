@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import qt
+import vtk
 
 import tools
 from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme
@@ -71,6 +72,20 @@ def test_the_memory_a_run_needs_is_shown_and_falls_with_the_canvas(panel):
     full = estimatedMemory(panel.choices)
     panel.choices.advanced.canvas = 16
     assert estimatedMemory(panel.choices) < full
+
+
+def test_the_memory_shown_counts_no_larger_canvas_than_the_device_gets(panel, pair):
+    from TTTInterpolationLib.logic import estimatedMemory
+
+    image = vtk.vtkImageData()
+    image.SetDimensions(512, 512, 150)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    pair[0].SetAndObserveImageData(image)
+    on_cpu = estimatedMemory(panel.choices)
+    panel.choices.advanced.canvas = 512
+    assert estimatedMemory(panel.choices) == on_cpu < 6 * 1024
+    panel.choices.advanced.device = "cuda:0"
+    assert on_cpu < estimatedMemory(panel.choices) < 24 * 1024
 
 
 def test_the_graphics_cards_are_asked_of_the_engine_when_advanced_is_opened_first(panel):

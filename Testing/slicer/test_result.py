@@ -304,3 +304,24 @@ def test_a_failed_run_from_a_script_raises_the_engines_sentence_and_leaves_nothi
         TTTInterpolationLogic().process(*pair, settings=quick, temporaryFolder=str(tmp_path))
     assert tools.contents(scene) == before
     assert os.listdir(tmp_path) == []
+
+
+def test_a_script_too_is_refused_what_would_overwrite_its_input_or_has_no_input(scene, pair):
+    logic = TTTInterpolationLogic()
+    cine, empty, other = (scene.AddNewNodeByClass("vtkMRMLSequenceNode", name) for name in ("cine", "empty", "other"))
+    for n, phase in enumerate(pair):
+        cine.SetDataNodeAtValue(phase, str(n))
+    before = tools.contents(scene)
+    for words, call in [
+        ("overwrite the input", lambda: logic.processSequence(cine, outputSequence=cine)),
+        ("overwrite the input", lambda: logic.processSequence(cine, displacementSequence=cine)),
+        ("into one sequence", lambda: logic.processSequence(cine, outputSequence=other, displacementSequence=other)),
+        ("into one sequence", lambda: logic.process(*pair, outputSequence=other, displacementSequence=other)),
+        ("empty has fewer than two phases", lambda: logic.processSequence(empty)),
+        ("Choose a sequence", lambda: logic.processSequence(None)),
+        ("Choose the volumes", lambda: logic.process(pair[0], None)),
+        ("same volume", lambda: logic.process(pair[0], pair[0])),
+    ]:
+        with pytest.raises(InputError, match=words):
+            call()
+    assert cine.GetNumberOfDataNodes() == 2 and tools.contents(scene) == before
