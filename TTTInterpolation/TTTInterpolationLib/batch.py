@@ -143,7 +143,12 @@ def _doneReport(case: Case, output: str, report: str, settings: InterpolationSet
         return None
     if not isinstance(found, dict) or not isinstance(found.get("frames"), list):
         return None
-    return found if found.get("settings") == json.loads(json.dumps(settings.to_json())) else None
+    return found if found.get("settings") == _asReported(settings) else None
+
+
+def _asReported(settings: InterpolationSettings) -> dict:
+    """The settings as a report holds them: of a user's own weights, the file's name without its folders."""
+    return json.loads(json.dumps({**settings.to_json(), "weights": os.path.basename(settings.weights)}))
 
 
 def _writeSummary(rows: List[Row], path: str) -> None:
