@@ -1,8 +1,9 @@
 """The way between native volumes and the network's grid (the canvas), and back.
 
-The canvas covers the native grid corner to corner: same axes, same corner voxels, fewer voxels where the native grid is too
-fine for the device. It is padded at the far ends, edge held, to the size the network's pyramid needs. Nothing the user gets
-is resampled: only motion, confidence and residual come back from the canvas; the voxels warped are the native ones.
+The canvas covers the native grid corner to corner: same axes, same corner voxels, fewer voxels where the native grid is
+too fine for the device. It is padded at the far ends, edge held, to the size the network's pyramid needs. Nothing the
+user gets is resampled: only motion, confidence and residual come back from the canvas; the voxels warped are the native
+ones.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Canvas:
 
     @classmethod
     def fit(cls, geometry: Geometry, levels: int, voxels: int, edge: int = None) -> "Canvas":
-        """The finest canvas of at most `voxels` voxels whose longest edge is at most `edge`; never finer than the native grid.
+        """The finest canvas of at most `voxels` voxels whose longest edge is at most `edge`; never finer than the
+        native grid.
 
         The finest axes are coarsened first, so that thick slices stay as they are.
         """
@@ -68,7 +70,9 @@ class Canvas:
         return cls(tuple(size), inner, padded_size(inner, strides), strides)
 
     def scaled_phase(self, native: Tensor) -> Tensor:
-        """A native phase (1, 1, k, j, i) -> the canvas, in [0, 1] by its own minimum and maximum (the paper's protocol)."""
+        """A native phase (1, 1, k, j, i) -> the canvas, in [0, 1] by its own minimum and maximum (the paper's
+        protocol).
+        """
         low, high = native.min(), native.max()
         image = native
         for axis, (n, m) in enumerate(zip(self.native, self.inner), start=2):
@@ -105,7 +109,9 @@ class Canvas:
 
 @dataclass(frozen=True)
 class IntensityScale:
-    """The one scale on which the phases of a pair are blended: [0, 1] over the range of both, and back to their own type."""
+    """The one scale on which the phases of a pair are blended: [0, 1] over the range of both, and back to their own
+    type.
+    """
 
     low: float
     high: float
@@ -113,7 +119,8 @@ class IntensityScale:
 
     @classmethod
     def of(cls, phases: Sequence[Volume]) -> "IntensityScale":
-        return cls(min(float(p.array.min()) for p in phases), max(float(p.array.max()) for p in phases), phases[0].array.dtype)
+        return cls(min(float(p.array.min()) for p in phases), max(float(p.array.max()) for p in phases),
+                   phases[0].array.dtype)
 
     def check(self) -> None:
         """Raise InputError for a phase that has no scale: constant, not finite, or too wide for exact arithmetic."""

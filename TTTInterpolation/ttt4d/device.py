@@ -25,8 +25,8 @@ def available() -> List[Dict[str, str]]:
 def probe(device: torch.device) -> str:
     """Run a tiny network, forward and backward: empty when it works, else why not.
 
-    `torch.cuda.is_available()` is true for cards this torch has no kernels for, and MPS lacks some 3D operation or other
-    in every version: only running all of them tells.
+    `torch.cuda.is_available()` is true for cards this torch has no kernels for, and MPS lacks some 3D operation or
+    other in every version: only running all of them tells.
     """
     try:
         with torch.random.fork_rng(devices=[]):
@@ -50,7 +50,8 @@ def choose(name: str, messages: List[str]) -> torch.device:
             trouble = probe(torch.device(candidate))
             if not trouble:
                 return _indexed(candidate)
-            messages.append(f"The device {candidate} is there but does not run the network ({trouble}): the CPU is used.")
+            messages.append(
+                f"The device {candidate} is there but does not run the network ({trouble}): the CPU is used.")
         return torch.device("cpu")
     known = [d["name"] for d in available()] + (["cuda"] if torch.cuda.is_available() else [])
     if name not in known:
@@ -75,7 +76,8 @@ def canvas_voxels(device: torch.device, native_voxels: int) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's memory is full, in the words of CUDA, MPS, or what allocates on the CPU."""
+    """Whether an error says that the device's memory is full, in the words of CUDA, MPS, or what allocates on the CPU.
+    """
     words = str(error).lower()
     return isinstance(error, MemoryError) or any(sign in words for sign in (
         "out of memory", "can't allocate memory", "bad_alloc", "alloc_failed", "could not create a primitive"))

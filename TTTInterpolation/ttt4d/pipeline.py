@@ -85,8 +85,8 @@ class Interpolator:
         """Frames between each two neighbouring phases, the phases themselves among them, in order of time.
 
         phases: two or more on one grid; their last is followed by their first if the settings say cyclic.
-        Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), InputError when the scalar
-        types differ or a phase is missing, Cancelled when asked to stop.
+        Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), InputError when the
+        scalar types differ or a phase is missing, Cancelled when asked to stop.
         """
         for phase in phases[1:]:
             differences = phases[0].geometry.differences(phase.geometry)
@@ -104,7 +104,9 @@ class Interpolator:
 
 
 class _Run:
-    """One run: what its steps share. A run that does not fit its device starts again on a smaller canvas, then on the CPU."""
+    """One run: what its steps share. A run that does not fit its device starts again on a smaller canvas, then on the
+    CPU.
+    """
 
     def __init__(self, interpolator: Interpolator, phases: List[Volume], settings: InterpolationSettings,
                  progress: ProgressCallback, cancelled: CancelCheck, displacements: bool) -> None:
@@ -134,7 +136,8 @@ class _Run:
         pair = 0
         while pair < len(self.pairs):
             try:
-                for pair in self._adapted_pairs(pair):
+                for adapted in self._adapted_pairs(pair):
+                    pair = adapted
                     yield from self._pair_frames(pair)
                 pair += 1
             except (RuntimeError, MemoryError) as error:
@@ -165,7 +168,8 @@ class _Run:
         def on_step(number: int, iteration: int, loss: float) -> None:
             nonlocal done
             done += 1
-            self.adapted = max(self.adapted, done / total)  # a run that starts again on a smaller canvas has been further
+            # A run that starts again on a smaller canvas has been further.
+            self.adapted = max(self.adapted, done / total)
             self._tell("adaptation", f"Adapting to the patient, {iteration} of {iterations}",
                        {"batch": number, "iteration": iteration, "iterations": iterations, "loss": loss})
             stop_if(self.cancelled)
@@ -179,7 +183,8 @@ class _Run:
             next(loop)
             self.seconds["adaptation"] += clock.monotonic() - began
             self.report["adaptation"] = [
-                {"batch": n, "losses": adaptation.losses[n], "kept": kept} for n, kept in sorted(adaptation.kept.items())]
+                {"batch": n, "losses": adaptation.losses[n], "kept": kept}
+                for n, kept in sorted(adaptation.kept.items())]
             if pair >= first:
                 yield pair
 
@@ -280,7 +285,8 @@ class _Run:
                 f"The {self.device.type.upper()}'s memory is full: going on with a canvas of {self.voxels} voxels.")
             return True
         if self.device.type != "cpu":
-            self.report["messages"].append(f"The {self.device.type.upper()}'s memory is too small: going on with the CPU.")
+            self.report["messages"].append(
+                f"The {self.device.type.upper()}'s memory is too small: going on with the CPU.")
             self.device = torch.device("cpu")
             self.voxels = devices.CPU_VOXELS
             self.halvings = HALVINGS

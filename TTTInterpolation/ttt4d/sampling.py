@@ -20,7 +20,8 @@ def identity(size: Sequence[int], like: Tensor) -> Tensor:
 
 
 def sample(image: Tensor, index: Tensor) -> Tensor:
-    """Trilinear values of `image` (batch, channel, k, j, i) at voxel indices `index` (batch, 3, ...grid), edge held outside.
+    """Trilinear values of `image` (batch, channel, k, j, i) at voxel indices `index` (batch, 3, ...grid), edge held
+    outside.
 
     The batch of `image` may be 1 where the batch of `index` is larger. Computed in float32 at least: half
     precision cannot tell neighbouring voxels of a large grid apart.
@@ -36,7 +37,8 @@ def sample(image: Tensor, index: Tensor) -> Tensor:
 
 
 def warp(image: Tensor, displacement: Tensor) -> Tensor:
-    """`image` (batch, channel, k, j, i) sampled where `displacement` (batch, 3, k, j, i; voxels of this grid) points."""
+    """`image` (batch, channel, k, j, i) sampled where `displacement` (batch, 3, k, j, i; voxels of this grid) points.
+    """
     return sample(image, identity(displacement.shape[2:], displacement.float()) + displacement.float())
 
 
@@ -48,7 +50,8 @@ def resize(field: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def resize_displacement(displacement: Tensor, size: Sequence[int]) -> Tensor:
-    """A displacement field on a grid of another size with the same corner voxels: resampled, and in that grid's voxels."""
+    """A displacement field on a grid of another size with the same corner voxels: resampled, and in that grid's voxels.
+    """
     old = displacement.shape[2:]
     scale = [(new - 1) / (was - 1) if was > 1 else 1.0 for new, was in zip(size, old)]
     return resize(displacement, size) * displacement.new_tensor(scale).view(1, 3, 1, 1, 1)
@@ -62,7 +65,8 @@ def scaled(displacement: Tensor, factor: Tensor) -> Tensor:
 def correlation(a: Tensor, b: Tensor) -> Tensor:
     """How alike `a` is to `b` at each of the 27 neighbouring voxels: cosines over the channels (batch, 27, k, j, i).
 
-    Maps (batch, channel, k, j, i); zero beyond the edge. What tells a network which way things moved, without learning it.
+    Maps (batch, channel, k, j, i); zero beyond the edge. What tells a network which way things moved, without learning
+    it.
     """
     a, b = F.normalize(a.float(), dim=1, eps=1e-3), F.pad(F.normalize(b.float(), dim=1, eps=1e-3), (1,) * 6)
     nk, nj, ni = a.shape[2:]

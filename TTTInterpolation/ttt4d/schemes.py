@@ -1,7 +1,8 @@
-"""The three schemes of test-time training (paper, deployment): naive, online, mini-batch. They differ in these few lines.
+"""The three schemes of test-time training (paper, deployment): naive, online, mini-batch. They differ in these few
+lines.
 
-Each is a generator over the batches b_1..b_m: after the n-th `yield` the network holds the weights to interpolate b_n with.
-Only f and the auxiliary head g learn; h is frozen.
+Each is a generator over the batches b_1..b_m: after the n-th `yield` the network holds the weights to interpolate b_n
+with. Only f and the auxiliary head g learn; h is frozen.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Adaptation:
     def learn(self, batches: Numbered) -> None:
         """`iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
 
-        Taken back where L_g did not fall on draws it did not learn from: a step too long must not cost the patient's frames.
+        Taken back where L_g did not fall on draws it did not learn from: a step too long must not cost the patient's
+        frames.
         """
         before, expected = copy.deepcopy(self.learning.state_dict()), self.evidence(batches)
         for _ in range(self.iterations):

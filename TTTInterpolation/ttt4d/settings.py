@@ -76,9 +76,11 @@ class InterpolationSettings:
         times = tuple(_number("times", t) for t in self.times)
         for t in times:
             if not 0 < t < 1:
-                raise SettingsError(f"Time {t:g} is not strictly between 0 and 1: 0 and 1 are the given phases themselves.")
+                raise SettingsError(
+                    f"Time {t:g} is not strictly between 0 and 1: 0 and 1 are the given phases themselves.")
         if any(b - a < 1e-3 for a, b in zip(times, times[1:])):
-            raise SettingsError("The times must rise, each at least 0.001 above the one before: sort them and drop doubles.")
+            raise SettingsError(
+                "The times must rise, each at least 0.001 above the one before: sort them and drop doubles.")
         object.__setattr__(self, "times", times)
         if self.canvas is not None and not 16 <= _integer("canvas", self.canvas) <= 1024:
             raise SettingsError(f"canvas is {self.canvas}: choose a whole number of voxels from 16 to 1024.")
@@ -123,7 +125,8 @@ GPU_VOXELS = 7_000_000
 
 
 def estimated_memory_mib(native_voxels: int, canvas_voxels: int) -> float:
-    """Peak memory of a run in MiB, for volumes of `native_voxels` and a canvas of `canvas_voxels` voxels; an estimate."""
+    """Peak memory of a run in MiB, for volumes of `native_voxels` and a canvas of `canvas_voxels` voxels; an estimate.
+    """
     return BASE_MIB + (native_voxels * NATIVE_BYTES + canvas_voxels * CANVAS_BYTES) / 2**20
 
 

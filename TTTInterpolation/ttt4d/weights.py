@@ -79,7 +79,8 @@ def load(weights: str) -> Model:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"The weights file '{path.name}' is damaged or not a safetensors file: get it again.") from error
+        raise WeightsError(
+            f"The weights file '{path.name}' is damaged or not a safetensors file: get it again.") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"'{path.name}' holds weights of another program: give a file made by `ttt4d train`.")
     try:

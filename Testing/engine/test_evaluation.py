@@ -252,7 +252,8 @@ def test_the_figure_shows_gains_over_the_first_method_by_time():
     from ttt4d.evaluation.figure import gains_over_time
 
     def case(*curve):
-        return {"methods": {"blend": {"curve": [[t, p] for t, p, _ in curve]}, "base": {"curve": [[t, p] for t, _, p in curve]}}}
+        return {"methods": {"blend": {"curve": [[t, p] for t, p, _ in curve]},
+                            "base": {"curve": [[t, p] for t, _, p in curve]}}}
 
     report = {"methods": {"blend": {}, "base": {}}, "cases": [case((0.1, 30, 31), (0.9, 28, 28)), case((0.12, 20, 23))]}
     assert gains_over_time(report) == ([0.0625, 0.9375], {"base": [2.0, 0.0]})

@@ -12,11 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ttt4d.errors import GeometryError, InputError, OutputError, UserError
-from ttt4d.io import (check_output, check_phases, is_sequence, onto_grid, open_writer, read_sequence, read_volume,
-                      to_sitk)
+from ttt4d.io import (
+    check_output,
+    check_phases,
+    is_sequence,
+    onto_grid,
+    open_writer,
+    read_sequence,
+    read_volume,
+    to_sitk,
+)
 from ttt4d.phantom import beating_heart
 from ttt4d.volume import Geometry, Volume
 

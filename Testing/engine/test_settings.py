@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from ttt4d.auxiliary import TASKS
 from ttt4d.errors import SettingsError
 from ttt4d.settings import (
-    SCHEMES, AdaptationSettings, InterpolationSettings, canvas_voxels_within, estimated_memory_mib)
+    SCHEMES,
+    AdaptationSettings,
+    InterpolationSettings,
+    canvas_voxels_within,
+    estimated_memory_mib,
+)
 
 
 @given(

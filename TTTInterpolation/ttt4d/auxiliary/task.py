@@ -33,7 +33,9 @@ class AuxiliaryTask(nn.Module):
     learning_rate: float
 
     def loss(self, network: InterpolationNetwork, batch: Batch, generator: Generator) -> Tensor:
-        """L_g of one batch, a scalar. Differentiable in f (`network.features`) and in this head; h is frozen by the caller."""
+        """L_g of one batch, a scalar. Differentiable in f (`network.features`) and in this head; h is frozen by the
+        caller.
+        """
         raise NotImplementedError
 
     def optimizer(self, network: InterpolationNetwork, learning_rate: float) -> torch.optim.Optimizer:

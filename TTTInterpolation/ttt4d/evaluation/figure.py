@@ -8,7 +8,9 @@ BINS = 8
 
 
 def gains_over_time(report: Mapping[str, Any]) -> Tuple[List[float], Dict[str, List[float]]]:
-    """Middles of equal parts of the time, and for each method after the first its mean gain in PSNR (dB) over the first."""
+    """Middles of equal parts of the time, and for each method after the first its mean gain in PSNR (dB) over the
+    first.
+    """
     methods = list(report["methods"])
     sums = {name: [0.0] * BINS for name in methods}
     counts = [0] * BINS

@@ -57,9 +57,11 @@ def pyramid_strides(size: Sequence[int], spacing: Sequence[float], levels: int) 
 
 
 def padded_size(size: Sequence[int], strides: Strides) -> Tuple[int, int, int]:
-    """The smallest grid at least as large on which every level's voxels are voxels of the level below, corners included.
+    """The smallest grid at least as large on which every level's voxels are voxels of the level below, corners
+    included.
 
-    An axis halved n times needs m * 2**n + 1 voxels. Then a field of a coarse level is exact on a fine one: no half-voxel shift.
+    An axis halved n times needs m * 2**n + 1 voxels. Then a field of a coarse level is exact on a fine one: no
+    half-voxel shift.
     """
     out = []
     for axis, n in enumerate(size):

@@ -77,7 +77,8 @@ class InterpolationNetwork(nn.Module):
         features0, features1 = zip(*(level.chunk(2) for level in both))
         return self.estimate(phase0, phase1, list(features0), list(features1), time)
 
-    def estimate(self, phase0: Tensor, phase1: Tensor, features0: List[Tensor], features1: List[Tensor], time: Tensor) -> Estimate:
+    def estimate(self, phase0: Tensor, phase1: Tensor, features0: List[Tensor], features1: List[Tensor],
+                 time: Tensor) -> Estimate:
         """The same from features already extracted: what several times of one pair share."""
         estimate = self.move(features0, features1, time)
         return self.refine(estimate, phase0, phase1, features0, features1, time)
@@ -88,8 +89,8 @@ class InterpolationNetwork(nn.Module):
         odds = torch.logit(1 - time.float(), eps=1e-4).view(-1, 1, 1, 1, 1)
         return Estimate(to0, to1, torch.sigmoid(odds + confidence), torch.zeros_like(confidence))
 
-    def refine(self, estimate: Estimate, phase0: Tensor, phase1: Tensor, features0: List[Tensor], features1: List[Tensor],
-               time: Tensor) -> Estimate:
+    def refine(self, estimate: Estimate, phase0: Tensor, phase1: Tensor, features0: List[Tensor],
+               features1: List[Tensor], time: Tensor) -> Estimate:
         """The estimate with its confidence corrected at full resolution, and a residual."""
         warped = sampling.warp(phase0, estimate.to0), sampling.warp(phase1, estimate.to1)
         features = []

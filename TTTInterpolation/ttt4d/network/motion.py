@@ -12,7 +12,8 @@ from .. import sampling
 
 
 class TimeModulation(nn.Module):
-    """Scales and shifts a map's channels by a learned function of time: where the network keeps the timing of real motion.
+    """Scales and shifts a map's channels by a learned function of time: where the network keeps the timing of real
+    motion.
 
     Real motion is not linear in time (the heart starts and ends slowly), and how it deviates depends on what moves.
     """
@@ -30,7 +31,8 @@ class TimeModulation(nn.Module):
 class MotionLevel(nn.Module):
     """One level of the pyramid: corrects both displacements where the phases, warped by what is known so far, disagree.
 
-    What it enters with: the features of both phases, their correlation, and from the level below what it carried and found.
+    What it enters with: the features of both phases, their correlation, and from the level below what it carried and
+    found.
     """
 
     def __init__(self, features: int, carried: int, width: int, out: int) -> None:
@@ -55,7 +57,8 @@ class Motion(nn.Module):
     """Two displacement fields, from the grid at time t to phase 0 and to phase 1, and how far to trust each.
 
     The coarsest level sees the features of both phases as they are; each finer level sees them warped by the fields so
-    far, and adds a correction. The finest level of f (full resolution) is left to the refinement: motion of tissue is smooth.
+    far, and adds a correction. The finest level of f (full resolution) is left to the refinement: motion of tissue is
+    smooth.
     """
 
     def __init__(self, channels: Sequence[int], width: Sequence[int]) -> None:

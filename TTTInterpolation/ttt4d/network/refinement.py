@@ -13,7 +13,8 @@ from .motion import TimeModulation
 
 
 class Refinement(nn.Module):
-    """A small U-Net over the warped phases and the warped features of f: a correction of the confidence, and a residual.
+    """A small U-Net over the warped phases and the warped features of f: a correction of the confidence, and a
+    residual.
 
     residual: added to the blend; what comes into the slice, and the noise that two phases average out.
     """
@@ -26,15 +27,18 @@ class Refinement(nn.Module):
             nn.Conv3d((3 if n == 0 else width[n - 1]) + joined[n], w, 3, padding=1) for n, w in enumerate(width))
         self.down_same = nn.ModuleList(nn.Conv3d(w, w, 3, padding=1) for w in width)
         self.time = nn.ModuleList(TimeModulation(w) for w in width)
-        self.up = nn.ModuleList(nn.Conv3d(width[n] + width[n + 1], width[n], 3, padding=1) for n in range(len(width) - 1))
+        self.up = nn.ModuleList(
+            nn.Conv3d(width[n] + width[n + 1], width[n], 3, padding=1) for n in range(len(width) - 1))
         self.up_same = nn.ModuleList(nn.Conv3d(w, w, 3, padding=1) for w in width[:-1])
         self.leave = nn.Conv3d(width[0], 2, 3, padding=1)
         nn.init.zeros_(self.leave.bias)
         with torch.no_grad():
             self.leave.weight *= 0.1
 
-    def forward(self, warped: Tuple[Tensor, Tensor], features: List[Tuple[Tensor, Tensor]], time: Tensor) -> Tuple[Tensor, Tensor]:
-        """warped: both phases on the grid at time t (batch, 1, k, j, i); features: both phases' of f there, finest first.
+    def forward(self, warped: Tuple[Tensor, Tensor], features: List[Tuple[Tensor, Tensor]],
+                time: Tensor) -> Tuple[Tensor, Tensor]:
+        """warped: both phases on the grid at time t (batch, 1, k, j, i); features: both phases' of f there, finest
+        first.
 
         Returns (confidence correction, residual), each (batch, 1, k, j, i).
         """

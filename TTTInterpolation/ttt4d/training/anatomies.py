@@ -1,7 +1,9 @@
-"""Generated anatomies in motion: what the `general` weights learn from, free of any data licence and of any one contrast.
+"""Generated anatomies in motion: what the `general` weights learn from, free of any data licence and of any one
+contrast.
 
-An anatomy is a nest of smooth random shapes, each with its own grey value and texture; around some points it contracts or
-expands, on top of a smooth random drift, along an S-curve of time. The truth is exact: every frame is the anatomy sampled once.
+An anatomy is a nest of smooth random shapes, each with its own grey value and texture; around some points it contracts
+or expands, on top of a smooth random drift, along an S-curve of time. The truth is exact: every frame is the anatomy
+sampled once.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ class AnatomySampler:
 
 
 def _smooth(size: Tuple[int, int, int], channels: int, knots: int, generator: Generator) -> Tensor:
-    """(1, channels, k, j, i): a random map that bends about `knots` times along each long axis, standard deviation near 1."""
+    """(1, channels, k, j, i): a random map that bends about `knots` times along each long axis, standard deviation near
+    1.
+    """
     coarse = tuple(min(n, max(2, round(knots * n / max(size)))) for n in size)
     draw = torch.randn((1, channels, *coarse), generator=generator)
     return F.interpolate(draw, size=size, mode="trilinear", align_corners=True)
@@ -65,7 +69,8 @@ def _anatomy(size: Tuple[int, int, int], generator: Generator) -> Tensor:
     for _ in range(integer(4, 10, generator)):
         level = _smooth(size, 1, integer(2, 10, generator), generator) + _ball(size, generator)
         inside = torch.sigmoid((level - uniform(-0.3, 1.0, generator)) * uniform(4, 25, generator))
-        grey = uniform(0, 1, generator) + uniform(0, 0.2, generator) * _smooth(size, 1, integer(6, 24, generator), generator)
+        grey = uniform(0, 1, generator) + uniform(0, 0.2, generator) * _smooth(
+            size, 1, integer(6, 24, generator), generator)
         image = image + inside * (grey - image)
     image = image + uniform(0, 0.06, generator) * torch.randn(image.shape, generator=generator)
     low, high = image.min(), image.max()

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", choices=STAGES, default="supervised", help="what is minimised (default: supervised)")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=4, help="samples a step (default: 4)")
-    parser.add_argument("--crop", type=int, default=65, help="edge of a sample within the slice, 8 m + 1 voxels (default: 65)")
+    parser.add_argument("--crop", type=int, default=65,
+                        help="edge of a sample within the slice, 8 m + 1 voxels (default: 65)")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--seed", type=int, default=0)
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     if output.suffix != ".safetensors" or not output.absolute().parent.is_dir():
         raise OutputError("The weights file must end in .safetensors and lie in a folder that exists: choose another.")
     if min(args.steps, args.batch, args.crop - 16) < 1 or not 0 < args.learning_rate < 1:
-        raise SettingsError("Steps and batch must be 1 or more, the crop 17 or more, the learning rate between 0 and 1.")
+        raise SettingsError(
+            "Steps and batch must be 1 or more, the crop 17 or more, the learning rate between 0 and 1.")
     messages = []
     device = choose(args.device, messages)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
@@ -97,6 +99,7 @@ def _cache(args: argparse.Namespace) -> Path:
 
 def _card(args: argparse.Namespace, trainer: Any, device: Any, before: Dict[str, Any]) -> Dict[str, Any]:
     """What the weights file says of itself: this stage, after those of the file it started from."""
-    stage = {"stage": args.stage, "data": "generated" if args.generated else "acquired", "steps": trainer.step, "batch": args.batch, "crop": args.crop, "seed": args.seed,
+    stage = {"stage": args.stage, "data": "generated" if args.generated else "acquired",
+             "steps": trainer.step, "batch": args.batch, "crop": args.crop, "seed": args.seed,
              "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1), "device": device.type}
     return {"name": args.name, "date": datetime.date.today().isoformat(), "stages": [*before.get("stages", []), stage]}

@@ -17,7 +17,9 @@ from .samples import Sample
 
 
 def disguised(sample: Sample, generator: Generator) -> Sample:
-    """The sample as one of five other scanners shows it. Noise falls on the phases only: the truth stays what is looked for."""
+    """The sample as one of five other scanners shows it. Noise falls on the phases only: the truth stays what is looked
+    for.
+    """
     kind = integer(0, 4, generator)
     if kind == 0:
         exponent = math.exp(uniform(-1.0, 1.0, generator))

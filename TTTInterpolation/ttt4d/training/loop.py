@@ -25,7 +25,9 @@ Objective = Callable[[Model, Sample, Generator], Loss]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """steps: of Adam, its learning rate falling on a cosine from `learning_rate`; average: memory of the averaged weights."""
+    """steps: of Adam, its learning rate falling on a cosine from `learning_rate`; average: memory of the averaged
+    weights.
+    """
 
     steps: int = 6000
     learning_rate: float = 1e-3
@@ -54,7 +56,8 @@ class Trainer:
         if checkpoint.is_file():
             self._resume()
 
-    def run(self, report: Callable[[int, Dict[str, float]], None] = lambda step, losses: None, save_every: float = 120.0) -> Model:
+    def run(self, report: Callable[[int, Dict[str, float]], None] = lambda step, losses: None,
+            save_every: float = 120.0) -> Model:
         """Train to the last step; checkpoint every `save_every` seconds. Returns the averaged weights as a model."""
         saved = began = time.monotonic()
         before = self.seconds
@@ -84,7 +87,8 @@ class Trainer:
 
     def _learning_rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 200)
-        return warm * self.settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps)))
+        return warm * self.settings.learning_rate * (
+            0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps)))
 
     def _average(self) -> None:
         memory = min(self.settings.average, (1 + self.step) / (10 + self.step))
@@ -115,7 +119,8 @@ class Trainer:
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["run"] != self._identity():
-            raise SettingsError(f"The checkpoint {self.checkpoint.name} is of another run: remove it, or choose another output.")
+            raise SettingsError(
+                f"The checkpoint {self.checkpoint.name} is of another run: remove it, or choose another output.")
         self.modules.load_state_dict(state["modules"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -130,7 +135,8 @@ class Trainer:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether 16-bit convolutions are faster than 32-bit ones there: on recent GPUs, and on CPUs with the instructions."""
+    """Whether 16-bit convolutions are faster than 32-bit ones there: on recent GPUs, and on CPUs with the instructions.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return device.type == "cpu" and "avx512_bf16" in _cpu_flags()

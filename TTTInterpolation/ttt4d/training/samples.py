@@ -13,14 +13,14 @@ from .. import sampling
 from .cache import Beat
 from .draws import integer, uniform
 
-
 # What the slices of the training data are to each other where the header does not say: 10 mm apart, 1.5 mm pixels.
 SLICES = (10.0, 1.5, 1.5)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A batch for training: phases and truth (batch, 1, k, j, i) in [0, 1]; time (batch,) of the truth between the phases.
+    """A batch for training: phases and truth (batch, 1, k, j, i) in [0, 1]; time (batch,) of the truth between the
+    phases.
 
     upright: two phases (2, 1, k, j, i) as acquired, neither turned nor mirrored: which way up an image is can only be
     learned from images that have a way up. spacing: of the voxels (k, j, i).
@@ -39,7 +39,9 @@ class Sample:
 
 
 def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
-    """Frame numbers (phase 0, truth, phase 1): mostly ED to ES as at deployment, else ES to the next ED, or any part of the cycle."""
+    """Frame numbers (phase 0, truth, phase 1): mostly ED to ES as at deployment, else ES to the next ED, or any part of
+    the cycle.
+    """
     count = len(beat.frames)
     kind = uniform(0, 1, generator)
     if kind < 0.7 and beat.es - beat.ed > 1:
@@ -52,7 +54,9 @@ def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
 
 
 class BeatSampler:
-    """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, of another contrast."""
+    """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, of
+    another contrast.
+    """
 
     def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4) -> None:
         self.beats, self.crop, self.batch = beats, crop, batch
@@ -90,7 +94,8 @@ class BeatSampler:
 
     def _crop(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """(n, k, j, i) of 8 bits -> (n, depth, crop, crop) in [0, 1], from anywhere inside."""
-        k, j, i = (integer(0, max(n - c, 0), generator) for n, c in zip(frames.shape[1:], (depth, self.crop, self.crop)))
+        k, j, i = (integer(0, max(n - c, 0), generator)
+                   for n, c in zip(frames.shape[1:], (depth, self.crop, self.crop)))
         return frames[:, k:k + depth, j:j + self.crop, i:i + self.crop].float() / 255
 
     def _turned(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
