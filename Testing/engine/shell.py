@@ -40,7 +40,7 @@ def start(tmp_path) -> Callable[..., subprocess.Popen]:
         environment = {**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
         options.update(dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), cwd=tmp_path, env=environment)
         if os.name == "posix":  # a test run in a shell's background would hand on that Ctrl-C is ignored
-            options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+            options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         children.append(subprocess.Popen([sys.executable, *arguments], **options))
         return children[-1]
 
