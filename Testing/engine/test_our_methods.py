@@ -23,9 +23,9 @@ def cohort(sizes=((4, 20, 18), (5, 18, 20))):
 
 
 def frames_of(name, options, monkeypatch):
-    """The frame each case of the cohort gets, after two steps of adaptation a batch."""
+    """The frame each case of the cohort gets, after a few steps of adaptation a batch, such as lower the loss."""
     monkeypatch.setattr(methods, "AdaptationSettings",
-                        lambda **chosen: AdaptationSettings(**chosen, iterations=2, learning_rate=0.01))
+                        lambda **chosen: AdaptationSettings(**chosen, iterations=4, learning_rate=1e-3))
     method, pairs = make_method(name, options), cohort()
     method.prepare(pairs)
     return [np.asarray(method(p.phase0, p.phase1, p.times, p.spacing)[0]) for p in pairs]
@@ -46,7 +46,7 @@ def test_a_method_can_name_its_own_weights(options, monkeypatch):
 def test_the_schemes_differ_over_a_cohort_as_they_are_defined(options, monkeypatch):
     base, online, mini_batch, naive = (
         frames_of(name, options, monkeypatch)
-        for name in ("base", "rotation-online", "rotation-mini-batch", "rotation-naive"))
+        for name in ("base", "reconstruction-online", "reconstruction-mini-batch", "reconstruction-naive"))
     assert not np.array_equal(online[0], base[0]), "adaptation changed nothing"
     assert np.array_equal(mini_batch[0], online[0]), "the first batch of a stream starts from the base weights"
     assert not np.array_equal(mini_batch[1], online[1]), "the weights were not carried on to the second case"
