@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -84,7 +85,8 @@ def test_the_report_says_what_was_done_with_what_and_how_long_it_took(pair, inte
     with open("report.json") as file:
         report = json.load(file)
     settings = report["settings"]
-    assert (settings["seed"], settings["frames"], settings["weights"]) == (5, 2, small_weights)
+    assert (settings["seed"], settings["frames"]) == (5, 2)
+    assert settings["weights"] == os.path.basename(small_weights), "a folder may name a person"
     assert (settings["adaptation"]["auxiliary"], settings["adaptation"]["scheme"]) == ("rotation", "naive")
     assert len(report["weights"]["sha256"]) == 64 and report["weights"]["date"]
     assert report["device"] == "cpu"
