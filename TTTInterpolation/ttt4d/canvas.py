@@ -98,9 +98,7 @@ class Canvas:
             stop = min(start + thickness, self.native[0])
             here = sampling.identity((stop - start, *self.native[1:]), maps)
             here[:, 0] += start
-            there = maps if self.inner == self.native else sampling.sample(maps, here / ratio)
-            if there is maps:
-                there = maps[:, :, start:stop]
+            there = maps[:, :, start:stop] if self.inner == self.native else sampling.sample(maps, here / ratio)
             to0, to1, weight, residual = there.split([3, 3, 1, 1], dim=1)
             warped1 = sampling.sample(native1, here + to1)
             frame = warped1 + weight * (sampling.sample(native0, here + to0) - warped1) + residual

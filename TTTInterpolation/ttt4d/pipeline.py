@@ -86,7 +86,7 @@ class Interpolator:
 
         phases: two or more on one grid; their last is followed by their first if the settings say cyclic.
         Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), InputError when the
-        scalar types differ or a phase is missing, Cancelled when asked to stop.
+        scalar types differ, a phase is missing or has no scale, Cancelled when asked to stop.
         """
         for phase in phases[1:]:
             differences = phases[0].geometry.differences(phase.geometry)
@@ -136,9 +136,9 @@ class _Run:
         pair = 0
         while pair < len(self.pairs):
             try:
-                for adapted in self._adapted_pairs(pair):
+                for adapted, batch in self._adapted_pairs(pair):
                     pair = adapted
-                    yield from self._pair_frames(pair)
+                    yield from self._pair_frames(pair, batch)
                 pair += 1
             except (RuntimeError, MemoryError) as error:
                 # Only what was not yet handed out is made again: `self.made` counts the frames the user has.
@@ -149,8 +149,8 @@ class _Run:
 
     # -- adaptation ------------------------------------------------------------------------------------------------
 
-    def _adapted_pairs(self, first: int) -> Iterator[int]:
-        """Pair numbers from `first`; when one is yielded the network holds the weights adapted for it."""
+    def _adapted_pairs(self, first: int) -> Iterator[Tuple[int, Batch]]:
+        """Pairs from `first`, on the canvas; when one is yielded the network holds the weights adapted for it."""
         chosen = self.settings.adaptation
         levels = len(self.model.network.settings.features)
         self.canvas = Canvas.fit(self.phases[0].geometry, levels, self.voxels, self.settings.canvas)
@@ -158,7 +158,8 @@ class _Run:
         network = copy.deepcopy(self.model.network).to(self.device)
         self.network = network
         if chosen.auxiliary == NO_ADAPTATION:
-            yield from range(first, len(self.pairs))
+            for pair in range(first, len(self.pairs)):
+                yield pair, self._batch(pair)
             return
         task = copy.deepcopy(self.model.tasks[chosen.auxiliary]).to(self.device)
         iterations = chosen.iterations or task.iterations
@@ -178,7 +179,7 @@ class _Run:
                                 self.settings.seed, on_step)
         batches = [self._batch(pair) for pair in range(len(self.pairs))]
         loop = LOOPS[chosen.scheme](adaptation, batches)
-        for pair in range(len(self.pairs)):
+        for pair, batch in enumerate(batches):
             began = clock.monotonic()
             next(loop)
             self.seconds["adaptation"] += clock.monotonic() - began
@@ -186,7 +187,7 @@ class _Run:
                 {"batch": n, "losses": adaptation.losses[n], "kept": kept}
                 for n, kept in sorted(adaptation.kept.items())]
             if pair >= first:
-                yield pair
+                yield pair, batch
 
     def _batch(self, pair: int) -> Batch:
         return Batch(torch.cat([self._on_canvas(phase) for phase in self.pairs[pair]]), self.canvas.strides)
@@ -197,7 +198,7 @@ class _Run:
 
     # -- interpolation ---------------------------------------------------------------------------------------------
 
-    def _pair_frames(self, pair: int) -> Iterator[Frame]:
+    def _pair_frames(self, pair: int, batch: Batch) -> Iterator[Frame]:
         phase0, phase1 = self.pairs[pair]
         already = self.made - pair * (len(self.times) + 1)
         if already <= 0:
@@ -206,7 +207,6 @@ class _Run:
         scale = IntensityScale.of([phase0, phase1])
         native0, native1 = (scale.to_unit(phase.array).to(self.device) for phase in (phase0, phase1))
         residual_scale = self._residual_scale(scale, phase0, phase1)
-        batch = self._batch(pair)
         with torch.no_grad():
             features = self.network.features(batch.phases, self.canvas.strides)
         times = self.times[already - 1:]
@@ -218,14 +218,13 @@ class _Run:
             for n, time in enumerate(two):
                 stop_if(self.cancelled)
                 began = clock.monotonic()
-                one = Estimate(*(x[n:n + 1] for x in vars(estimate).values()))
+                one = estimate.item(n)
                 one = dataclasses.replace(one, residual=one.residual * residual_scale(time))
                 array, displacement = self._at_native_resolution(one, native0, native1, scale)
                 self.seconds["interpolation"] += clock.monotonic() - began
                 yield self._frame(array, pair, time, False, displacement)
         if self.displacements and not self.settings.cyclic and pair == len(self.pairs) - 1:
-            end = self._estimate(batch, features, (1.0, 1.0))
-            end = Estimate(*(x[:1] for x in vars(end).values()))
+            end = self._estimate(batch, features, (1.0, 1.0)).item(0)
             self.last_displacement = self._at_native_resolution(end, native0, native1, scale)[1]
 
     @torch.no_grad()

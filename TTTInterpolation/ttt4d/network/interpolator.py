@@ -44,6 +44,10 @@ class Estimate:
     weight: Tensor
     residual: Tensor
 
+    def item(self, number: int) -> "Estimate":
+        """One item of the batch, as a batch of one."""
+        return Estimate(*(x[number:number + 1] for x in vars(self).values()))
+
     def blend(self, phase0: Tensor, phase1: Tensor) -> Tensor:
         """The warped phases (batch, 1, k, j, i), weighted."""
         warped1 = sampling.warp(phase1, self.to1)
