@@ -155,28 +155,24 @@ class _Run:
         levels = len(self.model.network.settings.features)
         self.canvas = Canvas.fit(self.phases[0].geometry, levels, self.voxels, self.settings.canvas)
         self.report.update(canvas=list(self.canvas.padded), device=str(self.device))
-        network = copy.deepcopy(self.model.network).to(self.device)
-        self.network = network
         if chosen.auxiliary == NO_ADAPTATION:
+            self.network = copy.deepcopy(self.model.network).to(self.device)
             for pair in range(first, len(self.pairs)):
                 yield pair, self._batch(pair)
             return
-        task = copy.deepcopy(self.model.tasks[chosen.auxiliary]).to(self.device)
-        iterations = chosen.iterations or task.iterations
-        total = iterations * len(self.pairs)
         done = 0
 
         def on_step(number: int, iteration: int, loss: float) -> None:
             nonlocal done
             done += 1
             # A run that starts again on a smaller canvas has been further.
-            self.adapted = max(self.adapted, done / total)
-            self._tell("adaptation", f"Adapting to the patient, {iteration} of {iterations}",
-                       {"batch": number, "iteration": iteration, "iterations": iterations, "loss": loss})
+            self.adapted = max(self.adapted, done / (adaptation.iterations * len(self.pairs)))
+            self._tell("adaptation", f"Adapting to the patient, {iteration} of {adaptation.iterations}",
+                       {"batch": number, "iteration": iteration, "iterations": adaptation.iterations, "loss": loss})
             stop_if(self.cancelled)
 
-        adaptation = Adaptation(network, task, iterations, chosen.learning_rate or task.learning_rate,
-                                self.settings.seed, on_step)
+        adaptation = Adaptation.of(self.model, chosen, self.device, self.settings.seed, on_step)
+        self.network = adaptation.network
         batches = [self._batch(pair) for pair in range(len(self.pairs))]
         loop = LOOPS[chosen.scheme](adaptation, batches)
         for pair, batch in enumerate(batches):

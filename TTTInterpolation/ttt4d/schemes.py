@@ -16,6 +16,8 @@ from torch import Generator, nn
 
 from .auxiliary.task import AuxiliaryTask, Batch
 from .network.interpolator import InterpolationNetwork
+from .settings import AdaptationSettings
+from .weights import Model
 
 StepReport = Callable[[int, int, float], None]
 Numbered = Sequence[Tuple[int, Batch]]
@@ -40,6 +42,14 @@ class Adaptation:
         # A copy, not a reference: the published code kept a reference and so never came back to w0.
         self.w0 = copy.deepcopy(self.learning.state_dict())
         self.restart()
+
+    @classmethod
+    def of(cls, model: Model, chosen: AdaptationSettings, device: torch.device, seed: int,
+           on_step: StepReport = lambda batch, iteration, loss: None) -> "Adaptation":
+        """Of copies of a model's network and of the task chosen, on a device; the model stays as it is."""
+        task = copy.deepcopy(model.tasks[chosen.auxiliary]).to(device)
+        return cls(copy.deepcopy(model.network).to(device), task, chosen.iterations or task.iterations,
+                   chosen.learning_rate or task.learning_rate, seed, on_step)
 
     def restart(self) -> None:
         """Back to w0 bit for bit; the optimiser and the random draws start again too."""

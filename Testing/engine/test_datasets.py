@@ -11,11 +11,11 @@ from ttt4d.evaluation.datasets import LUNG_SIZE, open_data, unit_range
 DATA = Path(os.environ.get("TTT4D_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
-def write_patient(folder, number, spacing=(1.5, 1.4, 10.0), ed=1, es=4, frames=6):
+def write_patient(folder, number, spacing=(1.5, 1.4, 10.0), ed=1, es=4, frames=6, size=(3, 5, 4)):
     patient = folder / f"patient{number}"
     patient.mkdir(parents=True)
     (patient / "Info.cfg").write_text(f"ED: {ed}\nES: {es}\nGroup: NOR\nHeight: 180.0\nNbFrame: {frames}\n")
-    array = np.arange(frames * 3 * 5 * 4, dtype=np.int16).reshape(frames, 3, 5, 4)
+    array = np.arange(frames * np.prod(size), dtype=np.int16).reshape(frames, *size)
     image = sitk.GetImageFromArray(array, isVector=False)
     image.SetSpacing((*spacing, 1.0))
     sitk.WriteImage(image, str(patient / f"patient{number}_4d.nii.gz"))

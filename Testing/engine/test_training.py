@@ -8,12 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from test_datasets import write_patient
 from ttt4d import weights
+from ttt4d.cli import run
 from ttt4d.errors import SettingsError
 from ttt4d.training import cache
+from ttt4d.training.beats import BeatSampler, draw_times, on_the_phases_scale
+from ttt4d.training.disguises import disguised
 from ttt4d.training.loop import Trainer, TrainingSettings
 from ttt4d.training.objectives import OBJECTIVES
-from ttt4d.training.samples import BeatSampler, draw_times
+from ttt4d.training.samples import Sample
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,8 @@ def beats():
     """Two patients of eight frames whose brightness tells the frame's number."""
     generator = torch.Generator().manual_seed(0)
     return [cache.Beat((torch.rand(1, 7, 30, 28, generator=generator) * 20
-                        + 25.0 * torch.arange(8).view(8, 1, 1, 1)).to(torch.uint8), ed, es)
+                        + 25.0 * torch.arange(8).view(8, 1, 1, 1)).to(torch.uint8), ed, es,
+                       torch.tensor([[0.0, 1.0]] * 8))
             for ed, es in ((0, 3), (1, 5))]
 
 
@@ -46,7 +51,8 @@ def same(one, other) -> bool:
 
 @given(st.integers(3, 30), st.integers(0, 29), st.integers(0, 29), st.integers(0, 999))
 def test_the_truth_lies_between_the_phases(count, ed, es, seed):
-    beat = cache.Beat(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), ed % count, es % count)
+    beat = cache.Beat(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), ed % count, es % count,
+                      torch.tensor([[0.0, 1.0]] * count))
     first, middle, last = draw_times(beat, torch.Generator().manual_seed(seed))
     assert all(0 <= frame < count for frame in (first, middle, last))
     length = (last - first) % count or count
@@ -79,6 +85,31 @@ def test_packed_beats_come_back_scaled_frame_by_frame_within_the_rounding(tmp_pa
     assert np.abs(both[1].frames.numpy() / 255 - (frames - low) / (high - low)).max() < 0.51 / 255
     only, = cache.load(tmp_path / "c.safetensors", ["b"])
     assert torch.equal(only.frames, both[1].frames)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 999), st.floats(0.2, 5.0))
+def test_the_truth_keeps_the_brightness_of_its_tissue_whatever_its_own_brightest_voxel(tmp_path_factory, seed, glare):
+    folder = tmp_path_factory.mktemp("glare")
+    frames = np.random.default_rng(seed).uniform(100, 200, (1, 3, 6, 5)).repeat(3, axis=0).astype(np.float32)
+    frames[1, 0, 0, 0] = 200 * (1 + glare)  # for one moment something shines: the tissue does not
+    cache.pack(folder / "c.safetensors", [("a", frames, 0, 2)])
+    phase0, truth, phase1 = on_the_phases_scale(cache.load(folder / "c.safetensors")[0], 0, 1, 2, 0.5)
+    assert torch.equal(phase0, phase1)
+    assert (truth - phase0).flatten()[1:].abs().max() < (3 + 2 * glare) / 255
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 999))
+def test_another_scanner_shows_the_same_moment(seed):
+    """Where nothing moves, truth and phases stay alike (but for noise, which falls on the phases alone)."""
+    generator = torch.Generator().manual_seed(seed)
+    still = torch.rand((2, 1, 3, 9, 9), generator=generator)
+    sample = Sample(still, still, still, torch.rand(2, generator=generator), still[:, 0:1])
+    other = disguised(sample, generator)
+    assert all(0 <= x.min() and x.max() <= 1 for x in (other.phase0, other.phase1))
+    noisy = not torch.equal(other.phase0, other.phase1)
+    assert torch.allclose(other.truth, still if noisy else other.phase0, atol=1e-5)
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
@@ -140,3 +171,17 @@ def test_a_checkpoint_of_another_run_is_refused(trainer):
     trainer(steps=1).run()
     with pytest.raises(SettingsError, match="is of another run"):
         trainer(steps=2)
+
+
+@pytest.mark.parametrize("source", [[], ["--generated"]])
+def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, source):
+    """The data in the ACDC layout, or none at all."""
+    for number in range(1, 11):
+        write_patient(tmp_path / "data", f"{number:03d}", size=(5, 24, 26))
+    output = tmp_path / "made.safetensors"
+    status = run(["train", "--data", str(tmp_path / "data"), *source, "-o", str(output), "--name", "made",
+                   "--stage", "motion", "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu"])
+    assert status == 0
+    card = weights.load(str(output)).card
+    assert card["name"] == "made" and card["stages"][0]["steps"] == 1
+    assert card["stages"][0]["data"] == ("generated" if source else "acquired")

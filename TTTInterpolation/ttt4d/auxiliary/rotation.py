@@ -9,6 +9,9 @@ from torch import Generator, Tensor, nn
 from ..network.interpolator import InterpolationNetwork, NetworkSettings
 from .task import AuxiliaryTask, Batch
 
+# Voxels: squares of this edge or less are taken whole.
+SMALLEST = 65
+
 
 class Rotation(AuxiliaryTask):
     """Four classes, 0 / 90 / 180 / 270 degrees; cross-entropy over both phases, each turned by its own draw."""
@@ -25,8 +28,10 @@ class Rotation(AuxiliaryTask):
         self.classifier = nn.Sequential(nn.Linear(32 * 16, 64), nn.LeakyReLU(0.1), nn.Linear(64, 4))
 
     def loss(self, network: InterpolationNetwork, batch: Batch, generator: Generator) -> Tensor:
+        # A square from anywhere, two thirds of the plane wide: enough to tell which way up, at half the cost.
         edge = min(batch.phases.shape[3:])
-        j, i = ((n - edge) // 2 for n in batch.phases.shape[3:])
+        edge = max(min(edge, SMALLEST), -(-2 * edge // 3))
+        j, i = (int(torch.randint(n - edge + 1, (), generator=generator)) for n in batch.phases.shape[3:])
         square = batch.phases[..., j:j + edge, i:i + edge]
         turns = torch.randint(4, (len(square),), generator=generator)
         turned = torch.stack([torch.rot90(x, int(n), (2, 3)) for x, n in zip(square, turns)])

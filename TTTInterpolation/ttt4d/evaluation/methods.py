@@ -65,23 +65,19 @@ class OursOnCohort(Ours):
         from ..device import canvas_voxels
         from ..schemes import LOOPS, Adaptation
 
-        chosen = self.settings.adaptation
-        device = self.interpolator.device
+        chosen, device, base = self.settings.adaptation, self.interpolator.device, self.interpolator.model
+        adaptation = Adaptation.of(base, chosen, device, self.settings.seed)
+        # From here on the engine interpolates with the network that the loop adapts, and does not adapt by itself.
         self.settings = InterpolationSettings.from_json(
             {**self.settings.to_json(), "adaptation": {"auxiliary": NO_ADAPTATION}})
-        base = self.interpolator.model
-        network = copy.deepcopy(base.network).to(device)
-        task = copy.deepcopy(base.tasks[chosen.auxiliary]).to(device)
         self.interpolator = copy.copy(self.interpolator)
-        self.interpolator.model = type(base)(network, base.tasks, base.card)
+        self.interpolator.model = type(base)(adaptation.network, base.tasks, base.card)
         batches = []
         for pair in pairs:
-            canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, len(network.settings.features),
+            canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, len(base.network.settings.features),
                                 canvas_voxels(device, pair.phase0.size))
             phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
             batches.append(Batch(torch.cat(phases).to(device), canvas.strides))
-        adaptation = Adaptation(network, task, chosen.iterations or task.iterations,
-                                chosen.learning_rate or task.learning_rate, self.settings.seed)
         yield from LOOPS[chosen.scheme](adaptation, batches)
 
     def __call__(self, phase0, phase1, times, spacing):

@@ -2,8 +2,10 @@
 contrast.
 
 An anatomy is a nest of smooth random shapes, each with its own grey value and texture; around some points it contracts
-or expands, on top of a smooth random drift, along an S-curve of time. The truth is exact: every frame is the anatomy
-sampled once.
+or expands, on top of a smooth random drift, along an S-curve of time. Here and there it turns into another anatomy on
+the way, as blood does that flows in and tissue that passes through a thick slice: what motion cannot explain must be
+blended, and the network has to learn where. The truth is exact: every frame is the anatomy of its time sampled once,
+without noise.
 """
 
 from __future__ import annotations
@@ -46,10 +48,11 @@ class AnatomySampler:
         anatomy, motion = _anatomy(size, generator), _motion(size, generator)
         time = torch.rand(1, generator=generator) * 0.9 + 0.05
         course = _s_curve(time, generator)
-        truth = sampling.warp(anatomy, sampling.scaled(motion, course))
+        change = _change(anatomy, generator)
+        truth = sampling.warp(anatomy + change * course, sampling.scaled(motion, course))
         noise = uniform(0, 0.04, generator) if uniform(0, 1, generator) < 0.7 else 0.0
-        phases = torch.cat([anatomy, sampling.warp(anatomy, motion)])
-        phases, truth = ((x + noise * torch.randn(x.shape, generator=generator)).clamp(0, 1) for x in (phases, truth))
+        phases = torch.cat([anatomy, sampling.warp(anatomy + change, motion)])
+        phases = (phases + noise * torch.randn(phases.shape, generator=generator)).clamp(0, 1)
         sample = Sample(phases[:1], phases[1:], truth, time, phases)
         return disguised(sample, generator) if uniform(0, 1, generator) < 0.5 else sample
 
@@ -75,6 +78,17 @@ def _anatomy(size: Tuple[int, int, int], generator: Generator) -> Tensor:
     image = image + uniform(0, 0.06, generator) * torch.randn(image.shape, generator=generator)
     low, high = image.min(), image.max()
     return (image - low) / (high - low)
+
+
+def _change(anatomy: Tensor, generator: Generator) -> Tensor:
+    """(1, 1, k, j, i) to add to the anatomy of phase 0 on the way to phase 1: in some regions, more or less of another.
+    """
+    size = tuple(anatomy.shape[2:])
+    level = _smooth(size, 1, integer(2, 12, generator), generator)
+    region = torch.sigmoid((level - uniform(0.0, 1.5, generator)) * uniform(3, 20, generator))
+    everywhere = uniform(0, 0.15, generator)
+    other = _anatomy(size, generator)
+    return (everywhere + uniform(0, 1, generator) * region).clamp(max=1) * (other - anatomy)
 
 
 def _ball(size: Tuple[int, int, int], generator: Generator) -> Tensor:

@@ -18,14 +18,20 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+RANGES = ".ranges"
+
 
 @dataclass(frozen=True)
 class Beat:
-    """One patient's cycle: frames (T, k, j, i) in 8 bits, and which of them are end-diastole and end-systole."""
+    """One patient's cycle: frames (T, k, j, i) in 8 bits, and which of them are end-diastole and end-systole.
+
+    ranges: (T, 2), each frame's minimum and maximum in the file's own intensities.
+    """
 
     frames: Tensor
     ed: int
     es: int
+    ranges: Tensor
 
 
 def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
@@ -36,6 +42,7 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
         low = frames.min(axis=(1, 2, 3), keepdims=True)
         high = frames.max(axis=(1, 2, 3), keepdims=True)
         tensors[name] = torch.from_numpy(np.rint((frames - low) / (high - low) * 255).astype(np.uint8))
+        tensors[name + RANGES] = torch.from_numpy(np.concatenate([low, high], axis=1).reshape(-1, 2))
         index[name] = [int(ed), int(es)]
     # Whole or not at all; the process's number keeps several of one run apart.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -47,4 +54,5 @@ def load(path: Path, names: Sequence[str] = ()) -> List[Beat]:
     """The beats of a cache, all or those named, sorted by name."""
     with safe_open(str(path), framework="pt") as file:
         index = json.loads(file.metadata()["index"])
-        return [Beat(file.get_tensor(name), *index[name]) for name in sorted(names or index)]
+        return [Beat(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES))
+                for name in sorted(names or index)]

@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from .. import weights
     from ..device import choose
     from .anatomies import AnatomySampler
+    from .beats import BeatSampler
     from .cache import load
     from .loop import Trainer, TrainingSettings
     from .objectives import OBJECTIVES
-    from .samples import BeatSampler
 
     output = Path(args.output)
     if output.suffix != ".safetensors" or not output.absolute().parent.is_dir():
@@ -93,7 +93,7 @@ def _cache(args: argparse.Namespace) -> Path:
         cases = open_data(args.data).split("train")
         if not cases:
             raise InputError("There is no training split in this data: give a folder in the ACDC layout.")
-        pack(path, ((case.name, case.frames, case.ed, case.es) for case in cases))
+        pack(path, ((case.name, case.frames(), case.first, case.last) for case in cases))
     return path
 
 

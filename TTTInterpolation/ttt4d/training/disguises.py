@@ -39,14 +39,17 @@ def disguised(sample: Sample, generator: Generator) -> Sample:
 
 
 def _changed(sample: Sample, change) -> Sample:
-    """Phases and truth alike, each in [0, 1] again."""
-    return dataclasses.replace(sample, **{name: _unit(change(getattr(sample, name).clamp(0, 1)))
-                                          for name in ("phase0", "phase1", "truth")})
+    """Phases and truth alike; each phase in [0, 1] again, the truth on the scale between theirs."""
+    phase0, phase1, truth = (change(x.clamp(0, 1)) for x in (sample.phase0, sample.phase1, sample.truth))
+    time = sample.time.view(-1, 1, 1, 1, 1)
+    truth = (1 - time) * _on_scale_of(phase0, truth) + time * _on_scale_of(phase1, truth)
+    return dataclasses.replace(sample, phase0=_on_scale_of(phase0, phase0), phase1=_on_scale_of(phase1, phase1),
+                               truth=truth)
 
 
-def _unit(x: Tensor) -> Tensor:
-    low = x.amin((1, 2, 3, 4), keepdim=True)
-    return (x - low) / (x.amax((1, 2, 3, 4), keepdim=True) - low).clamp(min=1e-3)
+def _on_scale_of(phase: Tensor, x: Tensor) -> Tensor:
+    low = phase.amin((1, 2, 3, 4), keepdim=True)
+    return (x - low) / (phase.amax((1, 2, 3, 4), keepdim=True) - low).clamp(min=1e-3)
 
 
 def _noisy(x: Tensor, deviation: float, generator: Generator) -> Tensor:

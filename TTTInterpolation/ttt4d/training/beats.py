@@ -1,0 +1,107 @@
+"""Acquired beats: what the `cardiac` weights learn from, two phases of a cycle and the acquired frame between them."""
+
+from __future__ import annotations
+
+import math
+from typing import List, Tuple
+
+import torch
+from torch import Generator, Tensor
+
+from .. import sampling
+from .cache import Beat
+from .disguises import disguised
+from .draws import integer, uniform
+from .samples import Sample
+
+
+def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
+    """Frame numbers (phase 0, truth, phase 1): mostly ED to ES as at deployment, else ES to the next ED, or any part of
+    the cycle.
+    """
+    count = len(beat.frames)
+    kind = uniform(0, 1, generator)
+    if kind < 0.7 and beat.es - beat.ed > 1:
+        start, length = beat.ed, beat.es - beat.ed
+    elif kind < 0.8 and (beat.ed - beat.es) % count > 1:
+        start, length = beat.es, (beat.ed - beat.es) % count
+    else:
+        start, length = integer(0, count - 1, generator), integer(2, max(2, count // 2), generator)
+    return start % count, (start + integer(1, length - 1, generator)) % count, (start + length) % count
+
+
+def on_the_phases_scale(beat: Beat, first: int, middle: int, last: int, time: float) -> Tensor:
+    """Phase 0, truth, phase 1 (3, k, j, i): the phases in [0, 1] by their own ranges, the truth on the scale between.
+
+    The brightest voxel of a frame decides its own scale, and flickers by a tenth from frame to frame: no network can
+    know that of a frame it has not seen, and learning from it would drown motion in brightness.
+    """
+    low, high = beat.ranges[[first, middle, last]].T
+    phase0, truth, phase1 = beat.frames[[first, middle, last]].float() / 255
+    truth = low[1] + (high[1] - low[1]) * truth
+    on0, on1 = ((truth - low[n]) / (high[n] - low[n]) for n in (0, 2))
+    return torch.stack([phase0, (1 - time) * on0 + time * on1, phase1])
+
+
+class BeatSampler:
+    """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, of
+    another contrast.
+    """
+
+    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4) -> None:
+        self.beats, self.crop, self.batch = beats, crop, batch
+
+    def draw(self, generator: Generator) -> Sample:
+        """Each item from another patient."""
+        depth = 7 if uniform(0, 1, generator) < 0.8 else 5
+        beats = [b for b in self.beats if b.frames.shape[1] >= depth] or self.beats
+        depth = min(depth, min(b.frames.shape[1] for b in beats))
+        triples, times = [], []
+        for _ in range(self.batch):
+            beat = beats[integer(0, len(beats) - 1, generator)]
+            first, middle, last = draw_times(beat, generator)
+            count = len(beat.frames)
+            time = ((middle - first) % count) / ((last - first) % count or count)
+            times.append(time)
+            triples.append(self._cropped(on_the_phases_scale(beat, first, middle, last, time), depth, generator))
+        stack = torch.stack(triples)
+        upright = self._crop(beat.frames[[first, last]].float() / 255, depth, generator)[:, None]
+        sample = Sample(stack[:, 0:1], stack[:, 2:3], stack[:, 1:2], torch.tensor(times, dtype=torch.float32), upright)
+        return disguised(sample, generator) if uniform(0, 1, generator) < 0.2 else sample
+
+    def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """(n, k, j, i) in [0, 1] -> an augmented (n, depth, crop, crop)."""
+        if uniform(0, 1, generator) < 0.5:
+            crop = self._turned(frames, depth, generator)
+        else:
+            crop = self._crop(frames, depth, generator)
+        for axis in (1, 2, 3):
+            if uniform(0, 1, generator) < 0.5:
+                crop = crop.flip(axis)
+        if uniform(0, 1, generator) < 0.5:
+            crop = crop.transpose(2, 3)
+        if uniform(0, 1, generator) < 0.5:
+            crop = crop.clamp(min=0) ** math.exp(uniform(-0.3, 0.3, generator))
+        return crop
+
+    def _crop(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """(n, k, j, i) -> (n, depth, crop, crop), from anywhere inside."""
+        k, j, i = (integer(0, max(n - c, 0), generator)
+                   for n, c in zip(frames.shape[1:], (depth, self.crop, self.crop)))
+        return frames[:, k:k + depth, j:j + self.crop, i:i + self.crop]
+
+    def _turned(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """A crop seen from any angle in the plane of the slices, and up to a fifth larger or smaller."""
+        slab = integer(0, frames.shape[1] - depth, generator)
+        frames = frames[:, slab:slab + depth]
+        size = frames.shape[1:]
+        angle, scale = uniform(-math.pi, math.pi, generator), math.exp(uniform(-0.18, 0.18, generator))
+        grid = sampling.identity((size[0], self.crop, self.crop), frames)
+        half = (self.crop - 1) / 2
+        # The middle of the crop stays far enough inside that little of it lies beyond the image's edge.
+        room = [max((n - 1) / 2 - half * scale, 0) + 4 for n in size[1:]]
+        middle = [(n - 1) / 2 + uniform(-r, r, generator) for n, r in zip(size[1:], room)]
+        j, i = (grid[:, 1] - half) * scale, (grid[:, 2] - half) * scale
+        index = torch.stack([grid[:, 0], middle[0] + math.cos(angle) * j - math.sin(angle) * i,
+                             middle[1] + math.sin(angle) * j + math.cos(angle) * i], dim=1)
+        return sampling.sample(frames[None], index)[0]
