@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, List, Sequence
 
 import torch
 
@@ -73,6 +75,25 @@ def canvas_voxels(device: torch.device, native_voxels: int) -> int:
         return CPU_VOXELS
     free, _ = torch.cuda.mem_get_info(device)
     return min(GPU_VOXELS, canvas_voxels_within(0.8 * free / 2**20, native_voxels))
+
+
+def mixed_precision(device: torch.device, size: Sequence[int]) -> torch.autocast:
+    """For learning on a grid of `size`: 16-bit convolutions where they are faster than 32-bit ones, on recent GPUs and
+    on CPUs with the instructions.
+    """
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else (
+        device.type == "cpu" and "avx512_bf16" in _cpu_flags()
+        # On the CPU, a 16-bit gradient along an axis of two voxels comes out as no number.
+        and 2 not in size)
+    return torch.autocast(device.type if fast else "cpu", torch.bfloat16, enabled=fast)
+
+
+@lru_cache(maxsize=None)
+def _cpu_flags() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux: slower, never wrong
+        return ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

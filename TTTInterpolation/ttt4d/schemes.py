@@ -15,6 +15,7 @@ import torch
 from torch import Generator, nn
 
 from .auxiliary.task import AuxiliaryTask, Batch
+from .device import mixed_precision
 from .network.interpolator import InterpolationNetwork
 from .settings import AdaptationSettings
 from .weights import Model
@@ -73,7 +74,8 @@ class Adaptation:
         self.kept.update((number, kept) for number, _ in batches)
 
     def step(self, number: int, batch: Batch) -> None:
-        loss = self.task.loss(self.network, batch, self.generator)
+        with mixed_precision(batch.phases.device, batch.phases.shape[2:]):
+            loss = self.task.loss(self.network, batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -85,7 +87,10 @@ class Adaptation:
     def evidence(self, batches: Numbered) -> float:
         """Mean L_g over draws of its own, the same at every call."""
         generator = Generator().manual_seed(self.seed + 1)
-        losses = [self.task.loss(self.network, batch, generator) for _, batch in batches for _ in range(4)]
+        losses = []
+        for _, batch in batches:
+            with mixed_precision(batch.phases.device, batch.phases.shape[2:]):
+                losses += [self.task.loss(self.network, batch, generator) for _ in range(4)]
         return torch.stack(losses).mean().item()
 
 

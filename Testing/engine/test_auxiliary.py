@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttt4d.auxiliary import TASKS, task_class
-from ttt4d.auxiliary.reconstruction import Reconstruction, patch_size
+from ttt4d.auxiliary.agreement import Agreement, local_correlation
+from ttt4d.auxiliary.reconstruction import Reconstruction
 from ttt4d.auxiliary.rotation import Rotation
 from ttt4d.auxiliary.task import AuxiliaryTask, Batch
-from ttt4d.network.features import padded_size, pyramid_strides
+from ttt4d.network.features import padded_size, patch_size, pyramid_strides
 from ttt4d.network.interpolator import InterpolationNetwork
 
 SIZES = st.tuples(st.integers(1, 20), st.integers(2, 40), st.integers(2, 40))
@@ -136,6 +137,34 @@ def test_a_visible_change_reaches_the_loss_only_through_f(network, small):
     assert torch.equal(task.loss(network, batch, seeded(5)), task.loss(network, visible_changed, seeded(5)))
 
 
+# -- agreement ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 999), st.floats(0.5, 5.0), st.floats(-2.0, 2.0))
+def test_brighter_or_inverted_tissue_still_agrees(seed, gain, offset):
+    image = torch.rand(1, 1, 4, 20, 22, generator=seeded(seed))
+    for sign in (1, -1):
+        assert local_correlation(image, sign * gain * image + offset, (3, 9, 9)) > 0.98
+
+
+@given(st.integers(0, 999))
+def test_unlike_images_do_not_agree(seed):
+    one, other = torch.rand(2, 1, 1, 4, 20, 22, generator=seeded(seed))
+    assert local_correlation(one, other, (3, 9, 9)) < 0.1
+
+
+@settings(max_examples=20)
+@given(SIZES, SPACINGS, st.integers(0, 99))
+def test_agreement_lies_between_none_and_full(network, small, size, spacing, seed):
+    assert 0 <= Agreement(small).loss(network, on_canvas(size, spacing, seed), seeded(seed)) <= 1.5
+
+
+def test_phases_that_are_one_image_agree_better_than_two_images(network, small):
+    batch = on_canvas((4, 20, 26))
+    same = Batch(batch.phases[:1].expand(2, -1, -1, -1, -1), batch.strides)
+    assert Agreement(small).loss(network, same, seeded()) < 0.5 < Agreement(small).loss(network, batch, seeded())
+
+
 # -- rotation ----------------------------------------------------------------------------------------------------------
 
 
@@ -148,8 +177,8 @@ def test_rotation_learns_to_tell_the_quarter_turns_of_a_volume_that_is_not_squar
             torch.nn.init.kaiming_normal_(parameter, 0.1)  # or the first steps go into making the image audible
     ramp = torch.linspace(0, 1, 16).expand(4, 1, 2, 12, 16).contiguous()
     batch, generator = Batch(ramp, [(1, 1, 1), (1, 2, 2), (1, 1, 1)]), seeded()
-    optimizer, losses = task.optimizer(network, 2e-3), []
-    for _ in range(60):
+    optimizer, losses = task.optimizer(network, 1e-3), []
+    for _ in range(120):
         loss = task.loss(network, batch, generator)
         optimizer.zero_grad()
         loss.backward()

@@ -13,7 +13,7 @@ from ttt4d import weights
 from ttt4d.cli import run
 from ttt4d.errors import SettingsError
 from ttt4d.training import cache
-from ttt4d.training.beats import BeatSampler, draw_times, on_the_phases_scale
+from ttt4d.training.beats import BeatSampler, draw_phases, on_the_phases_scale
 from ttt4d.training.disguises import disguised
 from ttt4d.training.loop import Trainer, TrainingSettings
 from ttt4d.training.objectives import OBJECTIVES
@@ -50,13 +50,11 @@ def same(one, other) -> bool:
 
 
 @given(st.integers(3, 30), st.integers(0, 29), st.integers(0, 29), st.integers(0, 999))
-def test_the_truth_lies_between_the_phases(count, ed, es, seed):
+def test_there_is_a_frame_between_the_phases(count, ed, es, seed):
     beat = cache.Beat(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), ed % count, es % count,
                       torch.tensor([[0.0, 1.0]] * count))
-    first, middle, last = draw_times(beat, torch.Generator().manual_seed(seed))
-    assert all(0 <= frame < count for frame in (first, middle, last))
-    length = (last - first) % count or count
-    assert 0 < (middle - first) % count < length
+    start, length = draw_phases(beat, torch.Generator().manual_seed(seed))
+    assert 0 <= start < count and 2 <= length <= count
 
 
 @settings(max_examples=15)
@@ -68,6 +66,12 @@ def test_a_sample_s_frames_are_of_one_beat_in_order_of_time(beats, seed):
     assert 0 <= sample.phase0.min() and sample.phase0.max() <= 1
     assert torch.all((0 < sample.time) & (sample.time < 1))
     assert sample.upright.shape[:2] == (2, 1)
+
+
+def test_several_moments_of_a_pair_lie_between_the_same_phases(beats):
+    sample = BeatSampler(beats, 17, batch=2, moments=3).draw(torch.Generator().manual_seed(1))
+    assert len(sample.time) == len(sample.truth) == 6
+    assert torch.equal(sample.phase0[0], sample.phase0[2]) and not torch.equal(sample.phase0[2], sample.phase0[3])
 
 
 def test_the_same_draws_give_the_same_sample(beats):
@@ -94,7 +98,7 @@ def test_the_truth_keeps_the_brightness_of_its_tissue_whatever_its_own_brightest
     frames = np.random.default_rng(seed).uniform(100, 200, (1, 3, 6, 5)).repeat(3, axis=0).astype(np.float32)
     frames[1, 0, 0, 0] = 200 * (1 + glare)  # for one moment something shines: the tissue does not
     cache.pack(folder / "c.safetensors", [("a", frames, 0, 2)])
-    phase0, truth, phase1 = on_the_phases_scale(cache.load(folder / "c.safetensors")[0], 0, 1, 2, 0.5)
+    phase0, phase1, truth = on_the_phases_scale(cache.load(folder / "c.safetensors")[0], 0, 2, [1])
     assert torch.equal(phase0, phase1)
     assert (truth - phase0).flatten()[1:].abs().max() < (3 + 2 * glare) / 255
 

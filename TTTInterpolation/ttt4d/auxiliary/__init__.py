@@ -10,7 +10,7 @@ from importlib import import_module
 TASKS = {
     "rotation": "rotation.Rotation",
     "reconstruction": "reconstruction.Reconstruction",
-    "cycle": "cycle.Cycle",
+    "agreement": "agreement.Agreement",
 }
 
 

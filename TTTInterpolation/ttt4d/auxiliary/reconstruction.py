@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from .. import sampling
-from ..network.features import Strides
+from ..network.features import Strides, patch_size
 from ..network.interpolator import InterpolationNetwork, NetworkSettings
 from .task import AuxiliaryTask, Batch
 
@@ -61,11 +61,3 @@ class Reconstruction(AuxiliaryTask):
     def masked_error(image: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
         """Mean squared error over the hidden voxels; the visible ones do not count."""
         return ((image - truth).square() * mask).sum() / mask.sum()
-
-
-def patch_size(strides: Strides) -> Tuple[int, int, int]:
-    """Voxels (k, j, i) of one patch: the product of the strides."""
-    patch = [1, 1, 1]
-    for stride in strides:
-        patch = [p * s for p, s in zip(patch, stride)]
-    return tuple(patch)

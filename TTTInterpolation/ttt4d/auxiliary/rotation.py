@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from ..network.features import patch_size
 from ..network.interpolator import InterpolationNetwork, NetworkSettings
 from .task import AuxiliaryTask, Batch
 
 # Voxels: squares of this edge or less are taken whole.
-SMALLEST = 65
+SMALLEST_SQUARE = 65
 
 
 class Rotation(AuxiliaryTask):
@@ -28,13 +29,21 @@ class Rotation(AuxiliaryTask):
         self.classifier = nn.Sequential(nn.Linear(32 * 16, 64), nn.LeakyReLU(0.1), nn.Linear(64, 4))
 
     def loss(self, network: InterpolationNetwork, batch: Batch, generator: Generator) -> Tensor:
-        # A square from anywhere, two thirds of the plane wide: enough to tell which way up, at half the cost.
-        edge = min(batch.phases.shape[3:])
-        edge = max(min(edge, SMALLEST), -(-2 * edge // 3))
-        j, i = (int(torch.randint(n - edge + 1, (), generator=generator)) for n in batch.phases.shape[3:])
-        square = batch.phases[..., j:j + edge, i:i + edge]
+        square = square_from_anywhere(batch, generator)
         turns = torch.randint(4, (len(square),), generator=generator)
         turned = torch.stack([torch.rot90(x, int(n), (2, 3)) for x, n in zip(square, turns)])
         x = self.convolutions(network.features(turned, batch.strides)[-1])
         scores = self.classifier(F.adaptive_avg_pool3d(x, (1, 4, 4)).flatten(1))
         return F.cross_entropy(scores.float(), turns.to(scores.device))
+
+
+def square_from_anywhere(batch: Batch, generator: Generator) -> Tensor:
+    """The phases (2, 1, k, edge, edge) in a random square two thirds of the slices wide: what a step learns from, at
+    half the cost.
+    """
+    step = patch_size(batch.strides)[1]  # every level's voxels stay voxels of the level below
+    size = batch.phases.shape[3:]
+    edge = max(min(*size, SMALLEST_SQUARE), -(-2 * min(size) // 3))
+    edge -= (edge - 1) % step
+    j, i = (int(torch.randint(n - edge + 1, (), generator=generator)) for n in size)
+    return batch.phases[..., j:j + edge, i:i + edge]

@@ -56,6 +56,14 @@ def pyramid_strides(size: Sequence[int], spacing: Sequence[float], levels: int) 
     return strides
 
 
+def patch_size(strides: Strides) -> Tuple[int, int, int]:
+    """Voxels (k, j, i) of the finest level along one voxel of the coarsest: the product of the strides."""
+    patch = [1, 1, 1]
+    for stride in strides:
+        patch = [p * s for p, s in zip(patch, stride)]
+    return tuple(patch)
+
+
 def padded_size(size: Sequence[int], strides: Strides) -> Tuple[int, int, int]:
     """The smallest grid at least as large on which every level's voxels are voxels of the level below, corners
     included.
@@ -63,10 +71,4 @@ def padded_size(size: Sequence[int], strides: Strides) -> Tuple[int, int, int]:
     An axis halved n times needs m * 2**n + 1 voxels. Then a field of a coarse level is exact on a fine one: no
     half-voxel shift.
     """
-    out = []
-    for axis, n in enumerate(size):
-        step = 1
-        for stride in strides:
-            step *= stride[axis]
-        out.append(n if step == 1 else -(-(n - 1) // step) * step + 1)
-    return tuple(out)
+    return tuple(n if step == 1 else -(-(n - 1) // step) * step + 1 for n, step in zip(size, patch_size(strides)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 from torch import Generator, Tensor
@@ -15,9 +15,9 @@ from .draws import integer, uniform
 from .samples import Sample
 
 
-def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
-    """Frame numbers (phase 0, truth, phase 1): mostly ED to ES as at deployment, else ES to the next ED, or any part of
-    the cycle.
+def draw_phases(beat: Beat, generator: Generator) -> Tuple[int, int]:
+    """The frame number of phase 0 and how many frames later phase 1 comes, at least two: mostly ED to ES as at
+    deployment, else ES to the next ED, or any part of the cycle.
     """
     count = len(beat.frames)
     kind = uniform(0, 1, generator)
@@ -27,46 +27,52 @@ def draw_times(beat: Beat, generator: Generator) -> Tuple[int, int, int]:
         start, length = beat.es, (beat.ed - beat.es) % count
     else:
         start, length = integer(0, count - 1, generator), integer(2, max(2, count // 2), generator)
-    return start % count, (start + integer(1, length - 1, generator)) % count, (start + length) % count
+    return start % count, length
 
 
-def on_the_phases_scale(beat: Beat, first: int, middle: int, last: int, time: float) -> Tensor:
-    """Phase 0, truth, phase 1 (3, k, j, i): the phases in [0, 1] by their own ranges, the truth on the scale between.
+def on_the_phases_scale(beat: Beat, start: int, length: int, moments: Sequence[int]) -> Tensor:
+    """Phase 0, phase 1, and the frames so many after phase 0 (2 + n, k, j, i): the phases in [0, 1] by their own
+    ranges, the others on the scale between.
 
     The brightest voxel of a frame decides its own scale, and flickers by a tenth from frame to frame: no network can
     know that of a frame it has not seen, and learning from it would drown motion in brightness.
     """
-    low, high = beat.ranges[[first, middle, last]].T
-    phase0, truth, phase1 = beat.frames[[first, middle, last]].float() / 255
-    truth = low[1] + (high[1] - low[1]) * truth
-    on0, on1 = ((truth - low[n]) / (high[n] - low[n]) for n in (0, 2))
-    return torch.stack([phase0, (1 - time) * on0 + time * on1, phase1])
+    chosen = [(start + moment) % len(beat.frames) for moment in (0, length, *moments)]
+    low, high = beat.ranges[chosen].T.view(2, -1, 1, 1, 1)
+    own = beat.frames[chosen].float() / 255
+    intensities = low + (high - low) * own
+    on0, on1 = ((intensities[2:] - low[n]) / (high[n] - low[n]) for n in (0, 1))
+    return torch.cat([own[:2], torch.lerp(on0, on1, torch.tensor(moments).view(-1, 1, 1, 1) / length)])
 
 
 class BeatSampler:
     """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, of
-    another contrast.
+    another contrast; every fifth batch as another scanner shows it.
+
+    batch: pairs of phases, each of another patient; moments: true frames between the phases of each.
     """
 
-    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4) -> None:
-        self.beats, self.crop, self.batch = beats, crop, batch
+    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4, moments: int = 1) -> None:
+        self.beats, self.crop, self.batch, self.moments = beats, crop, batch, moments
 
     def draw(self, generator: Generator) -> Sample:
-        """Each item from another patient."""
+        """A batch of `batch * moments` items, those of one pair beside each other."""
         depth = 7 if uniform(0, 1, generator) < 0.8 else 5
         beats = [b for b in self.beats if b.frames.shape[1] >= depth] or self.beats
         depth = min(depth, min(b.frames.shape[1] for b in beats))
-        triples, times = [], []
+        phases, truths, times = [], [], []
         for _ in range(self.batch):
             beat = beats[integer(0, len(beats) - 1, generator)]
-            first, middle, last = draw_times(beat, generator)
-            count = len(beat.frames)
-            time = ((middle - first) % count) / ((last - first) % count or count)
-            times.append(time)
-            triples.append(self._cropped(on_the_phases_scale(beat, first, middle, last, time), depth, generator))
-        stack = torch.stack(triples)
-        upright = self._crop(beat.frames[[first, last]].float() / 255, depth, generator)[:, None]
-        sample = Sample(stack[:, 0:1], stack[:, 2:3], stack[:, 1:2], torch.tensor(times, dtype=torch.float32), upright)
+            start, length = draw_phases(beat, generator)
+            moments = [integer(1, length - 1, generator) for _ in range(self.moments)]
+            crops = self._cropped(on_the_phases_scale(beat, start, length, moments), depth, generator)
+            phases += [crops[:2]] * self.moments
+            truths.append(crops[2:])
+            times += [moment / length for moment in moments]
+        upright = beat.frames[[start, (start + length) % len(beat.frames)]].float() / 255
+        both = torch.stack(phases)
+        sample = Sample(both[:, 0:1], both[:, 1:2], torch.cat(truths)[:, None], torch.tensor(times),
+                        self._crop(upright, depth, generator)[:, None])
         return disguised(sample, generator) if uniform(0, 1, generator) < 0.2 else sample
 
     def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as distributed
 from torch import Generator, nn
 
+from ..device import mixed_precision
 from ..errors import SettingsError
 from ..weights import Model, new_model
 from .objectives import Loss
@@ -65,7 +66,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
             sample = self.draw(self.generator).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
+            with mixed_precision(self.device, sample.phase0.shape[2:]):
                 loss, metrics = self.objective(self.model, sample, self.generator)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -132,18 +133,3 @@ class Trainer:
 
     def _identity(self) -> Dict[str, Any]:
         return {"objective": self.objective.__name__, **asdict(self.settings)}
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether 16-bit convolutions are faster than 32-bit ones there: on recent GPUs, and on CPUs with the instructions.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and "avx512_bf16" in _cpu_flags()
-
-
-def _cpu_flags() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux: slower, never wrong
-        return ""

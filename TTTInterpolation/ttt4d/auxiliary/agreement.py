@@ -1,0 +1,58 @@
+"""Agreement: both phases, brought to one moment, should show the same tissue.
+
+It acts on the motion itself, through the frozen head h: f learns to show h in this patient's images what it can follow.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from .. import sampling
+from ..network.features import patch_size
+from ..network.interpolator import InterpolationNetwork, NetworkSettings
+from .task import AuxiliaryTask, Batch
+
+
+class Agreement(AuxiliaryTask):
+    """Local correlation of the phases, warped to a random moment; fields held smooth. No head of its own.
+
+    Correlation, not difference: what brightens or fades on the way must not be mistaken for motion, and the same step
+    means the same in every contrast. Few steps, and in f alone: the whole network, pulled until the phases do agree,
+    forgets what it knows of the time between them.
+    """
+
+    smoothness = 0.05
+    iterations = 5
+    learning_rate = 3e-4
+
+    def __init__(self, settings: NetworkSettings = NetworkSettings()) -> None:
+        super().__init__()
+
+    def loss(self, network: InterpolationNetwork, batch: Batch, generator: Generator) -> Tensor:
+        phases, others = batch.phases, batch.phases.flip(0)
+        moment = 0.2 + 0.6 * torch.rand((), generator=generator).item()
+        # Phase 0 to 1 as the first item of the batch, 1 to 0 as the second: one moment, reached from both sides.
+        features = network.features(phases, batch.strides)
+        estimate = network.move(features, [level.flip(0) for level in features],
+                                phases.new_tensor([moment, 1 - moment]))
+        window = [9 if patch > 1 else 3 for patch in patch_size(batch.strides)]  # slices never halved are thick
+        alike = local_correlation(sampling.warp(phases, estimate.to0), sampling.warp(others, estimate.to1), window)
+        return 1 - alike + self.smoothness * (sampling.roughness(estimate.to0) + sampling.roughness(estimate.to1))
+
+
+def local_correlation(a: Tensor, b: Tensor, window: Sequence[int]) -> Tensor:
+    """The mean of the squared correlation of two images (batch, 1, k, j, i) within windows of (k, j, i) voxels, at
+    every second voxel of each plane.
+    """
+    window = tuple(min(n, w) for n, w in zip(a.shape[2:], window))
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool3d(x, window, stride=(1, 2, 2))
+
+    mean_a, mean_b = mean(a), mean(b)
+    variances = (mean(a * a) - mean_a * mean_a).clamp(min=0) * (mean(b * b) - mean_b * mean_b).clamp(min=0)
+    return ((mean(a * b) - mean_a * mean_b).square() / (variances + 1e-5)).mean()
