@@ -13,8 +13,9 @@ from ttt4d import weights
 from ttt4d.cli import run
 from ttt4d.errors import SettingsError
 from ttt4d.training import cache
-from ttt4d.training.beats import BeatSampler, draw_phases, on_the_phases_scale
+from ttt4d.training.beats import BeatSampler, draw_phases, scaled_frames
 from ttt4d.training.disguises import disguised
+from ttt4d.training.command import STAGES
 from ttt4d.training.loop import Trainer, TrainingSettings
 from ttt4d.training.objectives import OBJECTIVES
 from ttt4d.training.samples import Sample
@@ -98,7 +99,7 @@ def test_the_truth_keeps_the_brightness_of_its_tissue_whatever_its_own_brightest
     frames = np.random.default_rng(seed).uniform(100, 200, (1, 3, 6, 5)).repeat(3, axis=0).astype(np.float32)
     frames[1, 0, 0, 0] = 200 * (1 + glare)  # for one moment something shines: the tissue does not
     cache.pack(folder / "c.safetensors", [("a", frames, 0, 2)])
-    phase0, phase1, truth = on_the_phases_scale(cache.load(folder / "c.safetensors")[0], 0, 2, [1])
+    phase0, phase1, truth = scaled_frames(cache.load(folder / "c.safetensors")[0], 0, 2, [1], own_scale=False)
     assert torch.equal(phase0, phase1)
     assert (truth - phase0).flatten()[1:].abs().max() < (3 + 2 * glare) / 255
 
@@ -177,14 +178,15 @@ def test_a_checkpoint_of_another_run_is_refused(trainer):
         trainer(steps=2)
 
 
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("source", [[], ["--generated"]])
-def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, source):
+def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, source, stage):
     """The data in the ACDC layout, or none at all."""
     for number in range(1, 11):
         write_patient(tmp_path / "data", f"{number:03d}", size=(5, 24, 26))
     output = tmp_path / "made.safetensors"
     status = run(["train", "--data", str(tmp_path / "data"), *source, "-o", str(output), "--name", "made",
-                   "--stage", "motion", "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu"])
+                   "--stage", stage, "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu"])
     assert status == 0
     card = weights.load(str(output)).card
     assert card["name"] == "made" and card["stages"][0]["steps"] == 1

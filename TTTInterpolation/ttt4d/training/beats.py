@@ -30,16 +30,18 @@ def draw_phases(beat: Beat, generator: Generator) -> Tuple[int, int]:
     return start % count, length
 
 
-def on_the_phases_scale(beat: Beat, start: int, length: int, moments: Sequence[int]) -> Tensor:
+def scaled_frames(beat: Beat, start: int, length: int, moments: Sequence[int], own_scale: bool) -> Tensor:
     """Phase 0, phase 1, and the frames so many after phase 0 (2 + n, k, j, i): the phases in [0, 1] by their own
-    ranges, the others on the scale between.
+    ranges, the others by theirs (the paper's protocol) or on the scale between the phases'.
 
     The brightest voxel of a frame decides its own scale, and flickers by a tenth from frame to frame: no network can
-    know that of a frame it has not seen, and learning from it would drown motion in brightness.
+    know that of a frame it has not seen, and learning from it drowns motion in brightness.
     """
     chosen = [(start + moment) % len(beat.frames) for moment in (0, length, *moments)]
     low, high = beat.ranges[chosen].T.view(2, -1, 1, 1, 1)
     own = beat.frames[chosen].float() / 255
+    if own_scale:
+        return own
     intensities = low + (high - low) * own
     on0, on1 = ((intensities[2:] - low[n]) / (high[n] - low[n]) for n in (0, 1))
     return torch.cat([own[:2], torch.lerp(on0, on1, torch.tensor(moments).view(-1, 1, 1, 1) / length)])
@@ -49,11 +51,14 @@ class BeatSampler:
     """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, of
     another contrast; every fifth batch as another scanner shows it.
 
-    batch: pairs of phases, each of another patient; moments: true frames between the phases of each.
+    batch: pairs of phases, each of another patient; moments: true frames between the phases of each; own_scale: whether
+    these are in [0, 1] by their own range, as they will be measured, or on the scale between the phases', which lets
+    motion be learned.
     """
 
-    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4, moments: int = 1) -> None:
-        self.beats, self.crop, self.batch, self.moments = beats, crop, batch, moments
+    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4, moments: int = 1,
+                 own_scale: bool = False) -> None:
+        self.beats, self.crop, self.batch, self.moments, self.own_scale = beats, crop, batch, moments, own_scale
 
     def draw(self, generator: Generator) -> Sample:
         """A batch of `batch * moments` items, those of one pair beside each other."""
@@ -65,7 +70,7 @@ class BeatSampler:
             beat = beats[integer(0, len(beats) - 1, generator)]
             start, length = draw_phases(beat, generator)
             moments = [integer(1, length - 1, generator) for _ in range(self.moments)]
-            crops = self._cropped(on_the_phases_scale(beat, start, length, moments), depth, generator)
+            crops = self._cropped(scaled_frames(beat, start, length, moments, self.own_scale), depth, generator)
             phases += [crops[:2]] * self.moments
             truths.append(crops[2:])
             times += [moment / length for moment in moments]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Dict, Tuple
 
 import torch
@@ -68,18 +69,23 @@ def adapted(model: Model, sample: Sample, generator: Generator) -> Loss:
     The steps are those of deployment. What they change in f is taken as given (first order): f and h learn to be good
     where the steps lead.
     """
-    strides = strides_of(model, sample)
+    pair = Batch(torch.cat([sample.phase0[:1], sample.phase1[:1]]), strides_of(model, sample))
     f = dict(model.network.features.named_parameters())
     if uniform(0, 1, generator) < 0.5:
         adaptation = Adaptation.of(model, META, sample.time.device, seed=integer(0, 2**31, generator))
         for _ in range(META.iterations):
-            adaptation.step(0, Batch(torch.cat([sample.phase0[:1], sample.phase1[:1]]), strides))
+            adaptation.step(0, pair)
         moved = dict(adaptation.network.features.named_parameters())
         f = {name: p + (moved[name] - p).detach() for name, p in f.items()}
-    both = functional_call(model.network.features, f, (torch.cat([sample.phase0[:1], sample.phase1[:1]]), strides))
-    count = len(sample.time)
-    features0, features1 = zip(*([x.expand(count, -1, -1, -1, -1) for x in level.chunk(2)] for level in both))
-    estimate = model.network.estimate(sample.phase0, sample.phase1, list(features0), list(features1), sample.time)
+
+    def for_each(x: Tensor) -> Tensor:
+        return x.expand(len(sample.time), -1, -1, -1, -1)
+
+    both = functional_call(model.network.features, f, (pair.phases, pair.strides))
+    phase0, phase1 = for_each(pair.phases[:1]), for_each(pair.phases[1:])
+    estimate = model.network.estimate(phase0, phase1, [for_each(x[:1]) for x in both], [for_each(x[1:]) for x in both],
+                                      sample.time)
+    sample = dataclasses.replace(sample, phase0=phase0, phase1=phase1)
     return _with_published_tasks(main_loss(estimate, sample), model, sample, generator)
 
 
