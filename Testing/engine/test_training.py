@@ -14,8 +14,8 @@ from ttt4d.cli import run
 from ttt4d.errors import SettingsError
 from ttt4d.training import cache
 from ttt4d.training.beats import BeatSampler, draw_phases, scaled_frames
-from ttt4d.training.disguises import disguised
 from ttt4d.training.command import STAGES
+from ttt4d.training.disguises import disguised
 from ttt4d.training.loop import Trainer, TrainingSettings
 from ttt4d.training.objectives import OBJECTIVES
 from ttt4d.training.samples import Sample
