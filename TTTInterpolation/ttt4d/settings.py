@@ -12,7 +12,7 @@ from .errors import SettingsError
 
 SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
-DEFAULT_AUXILIARY = "rotation"
+DEFAULT_AUXILIARY = "agreement"
 
 # What a run takes, measured (peak of the process or of the GPU): the program itself, each voxel of the native pair, and
 # each voxel of the canvas while the network trains.

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttt4d.auxiliary import TASKS, task_class
-from ttt4d.auxiliary.agreement import Agreement, local_correlation
+from ttt4d.auxiliary.agreement import Agreement, local_correlation, structure
 from ttt4d.auxiliary.reconstruction import Reconstruction
 from ttt4d.auxiliary.rotation import Rotation
 from ttt4d.auxiliary.task import AuxiliaryTask, Batch
@@ -151,6 +151,14 @@ def test_brighter_or_inverted_tissue_still_agrees(seed, gain, offset):
 def test_unlike_images_do_not_agree(seed):
     one, other = torch.rand(2, 1, 1, 4, 20, 22, generator=seeded(seed))
     assert local_correlation(one, other, (3, 9, 9)) < 0.1
+
+
+def test_structure_keeps_the_grid_and_what_is_smooth_and_loses_noise():
+    ramp = torch.linspace(0, 1, 22).expand(1, 1, 4, 20, 22)
+    assert torch.allclose(structure(ramp, (1, 3, 3))[..., 1:-1], ramp[..., 1:-1], atol=1e-6)
+    noise = torch.randn(1, 1, 4, 20, 22, generator=seeded())
+    smooth = structure(noise, (1, 3, 3))
+    assert smooth.shape == noise.shape and smooth.std() < 0.5 * noise.std()
 
 
 @settings(max_examples=20)

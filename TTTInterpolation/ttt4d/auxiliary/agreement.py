@@ -33,15 +33,24 @@ class Agreement(AuxiliaryTask):
         super().__init__()
 
     def loss(self, network: InterpolationNetwork, batch: Batch, generator: Generator) -> Tensor:
-        phases, others = batch.phases, batch.phases.flip(0)
         moment = 0.2 + 0.6 * torch.rand((), generator=generator).item()
         # Phase 0 to 1 as the first item of the batch, 1 to 0 as the second: one moment, reached from both sides.
-        features = network.features(phases, batch.strides)
+        features = network.features(batch.phases, batch.strides)
         estimate = network.move(features, [level.flip(0) for level in features],
-                                phases.new_tensor([moment, 1 - moment]))
-        window = [9 if patch > 1 else 3 for patch in patch_size(batch.strides)]  # slices never halved are thick
-        alike = local_correlation(sampling.warp(phases, estimate.to0), sampling.warp(others, estimate.to1), window)
+                                batch.phases.new_tensor([moment, 1 - moment]))
+        fine = [patch > 1 for patch in patch_size(batch.strides)]  # slices that are never halved are thick
+        phases = structure(batch.phases, [3 if f else 1 for f in fine])
+        alike = local_correlation(sampling.warp(phases, estimate.to0), sampling.warp(phases.flip(0), estimate.to1),
+                                  [9 if f else 3 for f in fine])
         return 1 - alike + self.smoothness * (sampling.roughness(estimate.to0) + sampling.roughness(estimate.to1))
+
+
+def structure(image: Tensor, window: Sequence[int]) -> Tensor:
+    """An image (batch, 1, k, j, i), each voxel the mean of the window (odd, k, j, i) about it, edge held: noise and
+    speckle, which differ from phase to phase, must not be brought to agree.
+    """
+    pad = [n // 2 for n in reversed(window) for _ in range(2)]
+    return F.avg_pool3d(F.pad(image, pad, mode="replicate"), tuple(window), stride=1)
 
 
 def local_correlation(a: Tensor, b: Tensor, window: Sequence[int]) -> Tensor:
