@@ -27,7 +27,7 @@ class Agreement(AuxiliaryTask):
 
     smoothness = 0.05
     iterations = 5
-    learning_rate = 3e-4
+    learning_rate = 1e-4
 
     def __init__(self, settings: NetworkSettings = NetworkSettings()) -> None:
         super().__init__()

@@ -28,15 +28,13 @@ ISOTROPIC = (1.0, 1.0, 1.0)
 class AnatomySampler:
     """Draws batches of generated beats: stacks of thick slices, or isotropic volumes; half of the batches as another
     scanner shows them.
-
-    batch: pairs of phases, each another anatomy; moments: true frames between the phases of each.
     """
 
-    def __init__(self, crop: int = 65, batch: int = 4, moments: int = 1) -> None:
-        self.crop, self.batch, self.moments = crop, batch, moments
+    def __init__(self, crop: int = 65, batch: int = 4) -> None:
+        self.crop, self.batch = crop, batch
 
     def draw(self, generator: Generator) -> Sample:
-        """A batch of `batch * moments` items on one shape of grid, those of one pair beside each other."""
+        """Each item another anatomy, all of one shape of grid."""
         size, spacing = self._grid(generator)
         beats = [self._beat(size, generator) for _ in range(self.batch)]
         parts = [torch.cat([getattr(beat, name) for beat in beats]) for name in ("phase0", "phase1", "truth", "time")]
@@ -52,14 +50,13 @@ class AnatomySampler:
     def _beat(self, size: Tuple[int, int, int], generator: Generator) -> Sample:
         anatomy, motion = _anatomy(size, generator), _motion(size, generator)
         change = _change(anatomy, generator)
-        time = torch.rand(self.moments, generator=generator) * 0.9 + 0.05
+        time = torch.rand(1, generator=generator) * 0.9 + 0.05
         course = _s_curve(time, generator)
-        truth = sampling.warp(anatomy + sampling.scaled(change, course), sampling.scaled(motion, course))
+        truth = sampling.warp(anatomy + change * course, sampling.scaled(motion, course))
         noise = uniform(0, 0.04, generator) if uniform(0, 1, generator) < 0.7 else 0.0
         phases = torch.cat([anatomy, sampling.warp(anatomy + change, motion)])
         phases = (phases + noise * torch.randn(phases.shape, generator=generator)).clamp(0, 1)
-        phase0, phase1 = (phase[None].expand(self.moments, -1, -1, -1, -1) for phase in phases)
-        return Sample(phase0, phase1, truth, time, phases)
+        return Sample(phases[:1], phases[1:], truth, time, phases)
 
 
 def _smooth(size: Tuple[int, int, int], channels: int, knots: int, generator: Generator) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import List, Sequence, Tuple
+from typing import List, Tuple
 
 import torch
 from torch import Generator, Tensor
@@ -30,53 +30,49 @@ def draw_phases(beat: Beat, generator: Generator) -> Tuple[int, int]:
     return start % count, length
 
 
-def scaled_frames(beat: Beat, start: int, length: int, moments: Sequence[int], own_scale: bool) -> Tensor:
-    """Phase 0, phase 1, and the frames so many after phase 0 (2 + n, k, j, i): the phases in [0, 1] by their own
-    ranges, the others by theirs (the paper's protocol) or on the scale between the phases'.
+def scaled_frames(beat: Beat, start: int, length: int, moment: int, own_scale: bool) -> Tensor:
+    """Phase 0, phase 1, and the frame so many after phase 0 (3, k, j, i): the phases in [0, 1] by their own ranges, the
+    frame between by its own (the paper's protocol) or on the scale between the phases'.
 
     The brightest voxel of a frame decides its own scale, and flickers by a tenth from frame to frame: no network can
     know that of a frame it has not seen, and learning from it drowns motion in brightness.
     """
-    chosen = [(start + moment) % len(beat.frames) for moment in (0, length, *moments)]
-    low, high = beat.ranges[chosen].T.view(2, -1, 1, 1, 1)
-    own = beat.frames[chosen].float() / 255
+    chosen = [(start + n) % len(beat.frames) for n in (0, length, moment)]
+    phase0, phase1, own = beat.frames[chosen].float() / 255
     if own_scale:
-        return own
-    intensities = low + (high - low) * own
-    on0, on1 = ((intensities[2:] - low[n]) / (high[n] - low[n]) for n in (0, 1))
-    return torch.cat([own[:2], torch.lerp(on0, on1, torch.tensor(moments).view(-1, 1, 1, 1) / length)])
+        return torch.stack([phase0, phase1, own])
+    low, high = beat.ranges[chosen].T
+    truth = low[2] + (high[2] - low[2]) * own
+    on0, on1 = ((truth - low[n]) / (high[n] - low[n]) for n in (0, 1))
+    return torch.stack([phase0, phase1, torch.lerp(on0, on1, moment / length)])
 
 
 class BeatSampler:
     """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, of
     another contrast; every fifth batch as another scanner shows it.
 
-    batch: pairs of phases, each of another patient; moments: true frames between the phases of each; own_scale: whether
-    these are in [0, 1] by their own range, as they will be measured, or on the scale between the phases', which lets
-    motion be learned.
+    own_scale: whether the true frames are in [0, 1] by their own range, as they will be measured, or on the scale
+    between the phases', which lets motion be learned.
     """
 
-    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4, moments: int = 1,
-                 own_scale: bool = False) -> None:
-        self.beats, self.crop, self.batch, self.moments, self.own_scale = beats, crop, batch, moments, own_scale
+    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4, own_scale: bool = False) -> None:
+        self.beats, self.crop, self.batch, self.own_scale = beats, crop, batch, own_scale
 
     def draw(self, generator: Generator) -> Sample:
-        """A batch of `batch * moments` items, those of one pair beside each other."""
+        """Each item from another patient."""
         depth = 7 if uniform(0, 1, generator) < 0.8 else 5
         beats = [b for b in self.beats if b.frames.shape[1] >= depth] or self.beats
         depth = min(depth, min(b.frames.shape[1] for b in beats))
-        phases, truths, times = [], [], []
+        triples, times = [], []
         for _ in range(self.batch):
             beat = beats[integer(0, len(beats) - 1, generator)]
             start, length = draw_phases(beat, generator)
-            moments = [integer(1, length - 1, generator) for _ in range(self.moments)]
-            crops = self._cropped(scaled_frames(beat, start, length, moments, self.own_scale), depth, generator)
-            phases += [crops[:2]] * self.moments
-            truths.append(crops[2:])
-            times += [moment / length for moment in moments]
+            moment = integer(1, length - 1, generator)
+            times.append(moment / length)
+            triples.append(self._cropped(scaled_frames(beat, start, length, moment, self.own_scale), depth, generator))
+        stack = torch.stack(triples)
         upright = beat.frames[[start, (start + length) % len(beat.frames)]].float() / 255
-        both = torch.stack(phases)
-        sample = Sample(both[:, 0:1], both[:, 1:2], torch.cat(truths)[:, None], torch.tensor(times),
+        sample = Sample(stack[:, 0:1], stack[:, 1:2], stack[:, 2:3], torch.tensor(times),
                         self._crop(upright, depth, generator)[:, None])
         return disguised(sample, generator) if uniform(0, 1, generator) < 0.2 else sample
 

@@ -1,7 +1,7 @@
 """Train base weights on acquired beats, or on generated anatomies in motion alone (`--generated`).
 
-Three stages, each starting from the file of the one before: `motion`, `supervised`, `adapted`. A run goes on from its
-checkpoint when the same command is given again. On several GPUs: `torchrun --nproc_per_node N -m ttt4d train ...`.
+Two stages, the second starting from the file of the first: `motion`, `supervised`. A run goes on from its checkpoint
+when the same command is given again. On several GPUs: `torchrun --nproc_per_node N -m ttt4d train ...`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Dict
 
 from ..errors import InputError, OutputError, SettingsError
 
-STAGES = ("motion", "supervised", "adapted")
+STAGES = ("motion", "supervised")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,13 +58,10 @@ def run(args: argparse.Namespace) -> int:
     device = choose(args.device, messages)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    # The last stage adapts to one pair at a time, and learns what to expect of the brightness of a frame.
-    last = args.stage == STAGES[-1]
-    pairs, moments = (1, args.batch) if last else (args.batch, 1)
     if args.generated:
-        sampler = AnatomySampler(args.crop, pairs, moments)
+        sampler = AnatomySampler(args.crop, args.batch)
     else:
-        sampler = BeatSampler(load(_cache(args)), args.crop, pairs, moments, own_scale=last)
+        sampler = BeatSampler(load(_cache(args)), args.crop, args.batch, own_scale=args.stage == "supervised")
     torch.manual_seed(args.seed)
     model = weights.load(args.start) if args.start else weights.new_model()
     trainer = Trainer(sampler.draw, OBJECTIVES[args.stage],

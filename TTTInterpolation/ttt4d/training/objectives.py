@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Dict, Tuple
 
 import torch
 from torch import Generator, Tensor
-from torch.func import functional_call
 
 from .. import sampling
 from ..auxiliary.task import Batch
 from ..network.features import Strides, pyramid_strides
 from ..network.interpolator import Estimate
-from ..schemes import Adaptation
-from ..settings import AdaptationSettings
 from ..weights import Model
-from .draws import integer, uniform
+from .draws import uniform
 from .samples import Sample
 
 # Of the auxiliary losses in the sum: f serves the main task first.
 AUXILIARY_WEIGHT = 0.02
 PUBLISHED = ("rotation", "reconstruction")
-# The adaptation that the third stage goes through: as far as the default's, in fewer steps.
-META = AdaptationSettings(auxiliary="agreement", iterations=3, learning_rate=5e-4)
 
 Loss = Tuple[Tensor, Dict[str, float]]
 
@@ -62,33 +56,6 @@ def supervised(model: Model, sample: Sample, generator: Generator) -> Loss:
     return _with_published_tasks(loss, model, sample, generator)
 
 
-def adapted(model: Model, sample: Sample, generator: Generator) -> Loss:
-    """The third stage (meta-auxiliary learning): the frames of one pair, after steps of adaptation to it; every other
-    time before, so that the base stays as good.
-
-    The steps are those of deployment. What they change in f is taken as given (first order): f and h learn to be good
-    where the steps lead.
-    """
-    pair = Batch(torch.cat([sample.phase0[:1], sample.phase1[:1]]), strides_of(model, sample))
-    f = dict(model.network.features.named_parameters())
-    if uniform(0, 1, generator) < 0.5:
-        adaptation = Adaptation.of(model, META, sample.time.device, seed=integer(0, 2**31, generator))
-        for _ in range(META.iterations):
-            adaptation.step(0, pair)
-        moved = dict(adaptation.network.features.named_parameters())
-        f = {name: p + (moved[name] - p).detach() for name, p in f.items()}
-
-    def for_each(x: Tensor) -> Tensor:
-        return x.expand(len(sample.time), -1, -1, -1, -1)
-
-    both = functional_call(model.network.features, f, (pair.phases, pair.strides))
-    phase0, phase1 = for_each(pair.phases[:1]), for_each(pair.phases[1:])
-    estimate = model.network.estimate(phase0, phase1, [for_each(x[:1]) for x in both], [for_each(x[1:]) for x in both],
-                                      sample.time)
-    sample = dataclasses.replace(sample, phase0=phase0, phase1=phase1)
-    return _with_published_tasks(main_loss(estimate, sample), model, sample, generator)
-
-
 def _with_published_tasks(loss: Tensor, model: Model, sample: Sample, generator: Generator) -> Loss:
     """The published auxiliary tasks learn beside the main task, in the same f."""
     name = PUBLISHED[int(uniform(0, len(PUBLISHED), generator))]
@@ -96,4 +63,4 @@ def _with_published_tasks(loss: Tensor, model: Model, sample: Sample, generator:
     return loss + AUXILIARY_WEIGHT * extra, {"main": loss.item(), name: extra.item()}
 
 
-OBJECTIVES = {"motion": motion, "supervised": supervised, "adapted": adapted}
+OBJECTIVES = {"motion": motion, "supervised": supervised}
