@@ -69,7 +69,8 @@ def test_slicer_s_own_code_loads_the_sequence_with_its_index_values(run):
 
 
 @pytest.mark.parametrize("data, case, method, gain", [
-    ("acdc", "066", "cardiac/base", 0.5), ("acdc", "066", "general/default", 0.3), ("echo", "1-out", "general/default", 0)])
+    ("acdc", "066", "cardiac/base", 0.5), ("acdc", "066", "general/default", 0.3),
+    ("echo", "1-out", "general/default", 0)])
 def test_the_weights_come_closer_to_the_acquired_frames_than_blending(cardiac, data, case, method, gain):
     """Halfway between the two given phases; on echo with weights that have seen no heart at all."""
     from ttt4d.evaluation.methods import make_method
