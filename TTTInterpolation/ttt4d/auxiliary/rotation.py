@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from ..network.features import patch_size
 from ..network.interpolator import InterpolationNetwork, NetworkSettings
 from .task import AuxiliaryTask, Batch
 
@@ -41,9 +40,7 @@ def square_from_anywhere(batch: Batch, generator: Generator) -> Tensor:
     """The phases (2, 1, k, edge, edge) in a random square two thirds of the slices wide: what a step learns from, at
     half the cost.
     """
-    step = patch_size(batch.strides)[1]  # every level's voxels stay voxels of the level below
     size = batch.phases.shape[3:]
     edge = max(min(*size, SMALLEST_SQUARE), -(-2 * min(size) // 3))
-    edge -= (edge - 1) % step
     j, i = (int(torch.randint(n - edge + 1, (), generator=generator)) for n in size)
     return batch.phases[..., j:j + edge, i:i + edge]
