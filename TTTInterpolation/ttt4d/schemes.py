@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from .auxiliary.task import AuxiliaryTask, Batch
 from .device import mixed_precision
@@ -74,8 +74,7 @@ class Adaptation:
         self.kept.update((number, kept) for number, _ in batches)
 
     def step(self, number: int, batch: Batch) -> None:
-        with mixed_precision(batch.phases.device, batch.phases.shape[2:]):
-            loss = self.task.loss(self.network, batch, self.generator)
+        loss = self._loss(batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -87,11 +86,12 @@ class Adaptation:
     def evidence(self, batches: Numbered) -> float:
         """Mean L_g over draws of its own, the same at every call."""
         generator = Generator().manual_seed(self.seed + 1)
-        losses = []
-        for _, batch in batches:
-            with mixed_precision(batch.phases.device, batch.phases.shape[2:]):
-                losses += [self.task.loss(self.network, batch, generator) for _ in range(4)]
+        losses = [self._loss(batch, generator) for _, batch in batches for _ in range(4)]
         return torch.stack(losses).mean().item()
+
+    def _loss(self, batch: Batch, generator: Generator) -> Tensor:
+        with mixed_precision(batch.phases.device, batch.phases.shape[2:]):
+            return self.task.loss(self.network, batch, generator)
 
 
 def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:

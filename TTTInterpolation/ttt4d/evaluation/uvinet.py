@@ -250,9 +250,8 @@ def _warped(features: Sequence[Tensor], flow: Tensor) -> List[Tensor]:
     return [warp(level, flow[:, :, ::2**n, ::2**n, ::2**n] / 2**n) for n, level in enumerate(features)]
 
 
-def _dissimilarity(image: Tensor, truth: Tensor) -> Tensor:
+def _dissimilarity(a: Tensor, b: Tensor) -> Tensor:
     """Local NCC (as `metrics.ncc`, negative) and Charbonnier."""
-    a, b = image, truth
     voxels = NCC_WINDOW**3
     sum_a, sum_b, sum_aa, sum_bb, sum_ab = _box(torch.cat([a, b, a * a, b * b, a * b], dim=1)).split(1, dim=1)
     cross = sum_ab - sum_a * sum_b / voxels
