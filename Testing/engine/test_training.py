@@ -7,11 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from test_datasets import write_patient
 from ttt4d import weights
 from ttt4d.cli import run
-from ttt4d.errors import SettingsError
+from ttt4d.errors import InputError, SettingsError
 from ttt4d.training import cache
 from ttt4d.training.beats import BeatSampler, draw_phases, scaled_frames
 from ttt4d.training.command import STAGES
@@ -86,6 +87,13 @@ def test_packed_beats_come_back_scaled_frame_by_frame_within_the_rounding(tmp_pa
     assert torch.equal(only.frames, both[1].frames)
 
 
+@pytest.mark.parametrize("metadata", [None, {"index": '{"a": [0, 1]}'}])
+def test_a_file_that_is_no_cache_is_refused_in_a_sentence(tmp_path, metadata):
+    save_file({"a": torch.zeros(2, 1, 4, 4)}, str(tmp_path / "c.safetensors"), metadata=metadata)
+    with pytest.raises(InputError, match="no training cache"):
+        cache.load(tmp_path / "c.safetensors")
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 999), st.floats(0.2, 5.0))
 def test_the_truth_keeps_the_brightness_of_its_tissue_whatever_its_own_brightest_voxel(tmp_path_factory, seed, glare):
@@ -93,9 +101,10 @@ def test_the_truth_keeps_the_brightness_of_its_tissue_whatever_its_own_brightest
     frames = np.random.default_rng(seed).uniform(100, 200, (1, 3, 6, 5)).repeat(3, axis=0).astype(np.float32)
     frames[1, 0, 0, 0] = 200 * (1 + glare)  # for one moment something shines: the tissue does not
     cache.pack(folder / "c.safetensors", [("a", frames, 0, 2)])
-    phase0, phase1, truth = scaled_frames(cache.load(folder / "c.safetensors")[0], 0, 2, 1, own_scale=False)
+    phase0, phase1, truth, measured = scaled_frames(cache.load(folder / "c.safetensors")[0], 0, 2, 1)
     assert torch.equal(phase0, phase1)
     assert (truth - phase0).flatten()[1:].abs().max() < (3 + 2 * glare) / 255
+    assert measured.max() == 1 and measured.mean() < truth.mean()
 
 
 @settings(max_examples=30)
@@ -104,8 +113,9 @@ def test_another_scanner_shows_the_same_moment(seed):
     """Where nothing moves, truth and phases stay alike (but for noise, which falls on the phases alone)."""
     generator = torch.Generator().manual_seed(seed)
     still = torch.rand((2, 1, 3, 9, 9), generator=generator)
-    sample = Sample(still, still, still, torch.rand(2, generator=generator), still[:, 0:1])
+    sample = Sample(still, still, still, still, torch.rand(2, generator=generator), still[:, 0:1])
     other = disguised(sample, generator)
+    assert torch.equal(other.measured, other.truth)
     assert all(0 <= x.min() and x.max() <= 1 for x in (other.phase0, other.phase1))
     noisy = not torch.equal(other.phase0, other.phase1)
     assert torch.allclose(other.truth, still if noisy else other.phase0, atol=1e-5)

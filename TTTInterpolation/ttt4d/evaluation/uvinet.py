@@ -11,6 +11,7 @@ trains it on the phases of the training split and goes on from FILE where there 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..device import choose, mixed_precision
 from ..errors import UserError, WeightsError
 from ..sampling import roughness, warp
 from .datasets import open_data
@@ -32,6 +34,18 @@ ADAPTATION_STEPS = 50
 CHARBONNIER = 1e-3
 
 
+class Block(nn.Sequential):
+    """Convolutions, in 32 bits where few slices are left: on the CPU, 16-bit gradients along an axis of two voxels come
+    out as no number.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        if min(image.shape[2:]) > 4:
+            return super().forward(image)
+        with torch.autocast(image.device.type, enabled=False):
+            return super().forward(image.float())
+
+
 class Features(nn.Module):
     """f: three levels of 4, 8 and 16 channels at strides 1, 2 and 4."""
 
@@ -39,7 +53,7 @@ class Features(nn.Module):
         super().__init__()
         channels, strides = (1, 4, 8, 16), (1, 2, 2)
         self.levels = nn.ModuleList(
-            nn.Sequential(nn.Conv3d(c, d, 3, s, 1), nn.ReLU(), nn.Conv3d(d, d, 3, 1, 1), nn.ReLU())
+            Block(nn.Conv3d(c, d, 3, s, 1), nn.ReLU(), nn.Conv3d(d, d, 3, 1, 1), nn.ReLU())
             for c, d, s in zip(channels, channels[1:], strides))
 
     def forward(self, image: Tensor) -> List[Tensor]:
@@ -194,14 +208,20 @@ class UVINetMethod(Method):
         return list(frames[:len(times), 0].numpy())
 
 
-def train(data: str, out: Path, minutes: float, batch: int = 2, seed: int = 0) -> Dict[str, float]:
-    """Train for so many minutes, on from the checkpoint `out` if it exists; gives steps and their recent mean loss."""
+def train(data: str, out: Path, minutes: float, batch: int = 2, crop: int = 64, seed: int = 0,
+          device: str = "auto") -> Dict[str, float]:
+    """Train for so many minutes, on from the checkpoint `out` if it exists; gives steps and their recent mean loss.
+
+    crop: edge, within the slices, of the squares it learns from, anywhere in the volume; all of the slice where that is
+    smaller.
+    """
+    on = choose(device, [])
     data_set = open_data(data)
     groups: Dict[Tuple[int, ...], List[Tensor]] = {}
     for case in data_set.split("train"):
         pair = pair_of(case, PROTOCOLS[data_set.protocol])
         groups.setdefault(pair.phase0.shape, []).append(torch.from_numpy(np.stack([pair.phase0, pair.phase1])))
-    model = UVINet()
+    model = UVINet().to(on)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, amsgrad=True)
     steps = 0
     if out.exists():
@@ -218,11 +238,17 @@ def train(data: str, out: Path, minutes: float, batch: int = 2, seed: int = 0) -
         # A batch holds volumes of one size; sizes are drawn as often as they occur.
         group = groups[shapes[int(torch.multinomial(sizes, 1, generator=random))]]
         chosen = torch.stack([group[int(torch.randint(len(group), (), generator=random))] for _ in range(batch)])
-        phase0, phase1 = chosen[:, :1], chosen[:, 1:]
-        # In 32 bits: its deepest maps have two slices, whose 16-bit gradients on the CPU come out as no number.
-        loss = cycle_loss(model, phase0, phase1, random) + rotation_loss(model, phase0, random)
+        for axis in (3, 4):
+            room = max(chosen.shape[axis] - crop, 0)
+            chosen = chosen.narrow(axis, int(torch.randint(room + 1, (), generator=random)), chosen.shape[axis] - room)
+        phase0, phase1 = chosen.to(on).split(1, dim=1)
+        with mixed_precision(on, group[0].shape[1:]):
+            loss = cycle_loss(model, phase0, phase1, random) + rotation_loss(model, phase0, random)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        # One sample whose gradient is no number must not cost the run.
+        if not torch.isfinite(nn.utils.clip_grad_norm_(model.parameters(), math.inf)):
+            continue
         optimizer.step()
         steps += 1
         losses = [*losses[-99:], loss.item()]
@@ -234,8 +260,8 @@ def train(data: str, out: Path, minutes: float, batch: int = 2, seed: int = 0) -
     return {"steps": steps, "loss": float(np.mean(losses)) if losses else float("nan")}
 
 
-def _block(channels: int, out: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(channels, out, 3, stride, 1), nn.LeakyReLU(0.2))
+def _block(channels: int, out: int, stride: int = 1) -> Block:
+    return Block(nn.Conv3d(channels, out, 3, stride, 1), nn.LeakyReLU(0.2))
 
 
 def _still(layer: nn.Conv3d) -> nn.Conv3d:
@@ -289,10 +315,12 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--out", required=True, metavar="FILE", type=Path)
     parser.add_argument("--minutes", required=True, type=float)
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--crop", type=int, default=64, help="edge of the squares it learns from (default: 64)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     try:
-        print(train(args.data, args.out, args.minutes, args.batch, args.seed))
+        print(train(args.data, args.out, args.minutes, args.batch, args.crop, args.seed, args.device))
     except UserError as error:
         parser.exit(2, f"{error}\n")
     return 0

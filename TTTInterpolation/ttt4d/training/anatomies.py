@@ -37,7 +37,8 @@ class AnatomySampler:
         """Each item another anatomy, all of one shape of grid."""
         size, spacing = self._grid(generator)
         beats = [self._beat(size, generator) for _ in range(self.batch)]
-        parts = [torch.cat([getattr(beat, name) for beat in beats]) for name in ("phase0", "phase1", "truth", "time")]
+        parts = [torch.cat([getattr(beat, name) for beat in beats])
+                 for name in ("phase0", "phase1", "truth", "measured", "time")]
         sample = Sample(*parts, beats[0].upright, spacing)
         return disguised(sample, generator) if uniform(0, 1, generator) < 0.5 else sample
 
@@ -56,7 +57,7 @@ class AnatomySampler:
         noise = uniform(0, 0.04, generator) if uniform(0, 1, generator) < 0.7 else 0.0
         phases = torch.cat([anatomy, sampling.warp(anatomy + change, motion)])
         phases = (phases + noise * torch.randn(phases.shape, generator=generator)).clamp(0, 1)
-        return Sample(phases[:1], phases[1:], truth, time, phases)
+        return Sample(phases[:1], phases[1:], truth, truth, time, phases)
 
 
 def _smooth(size: Tuple[int, int, int], channels: int, knots: int, generator: Generator) -> Tensor:

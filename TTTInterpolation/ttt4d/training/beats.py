@@ -6,6 +6,7 @@ import math
 from typing import List, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .. import sampling
@@ -14,71 +15,65 @@ from .disguises import disguised
 from .draws import integer, uniform
 from .samples import Sample
 
+# Voxels by which an anatomy is bent, a standard deviation at most: knots lie 16 apart, so that nothing folds.
+BEND = 3.0
+
 
 def draw_phases(beat: Beat, generator: Generator) -> Tuple[int, int]:
-    """The frame number of phase 0 and how many frames later phase 1 comes, at least two: mostly ED to ES as at
-    deployment, else ES to the next ED, or any part of the cycle.
+    """The frame number of phase 0 and how many frames later phase 1 comes, at least two: half of the time ED to ES as
+    at deployment, else ES to the next ED, or any part of the cycle.
     """
     count = len(beat.frames)
     kind = uniform(0, 1, generator)
-    if kind < 0.7 and beat.es - beat.ed > 1:
+    if kind < 0.55 and beat.es - beat.ed > 1:
         start, length = beat.ed, beat.es - beat.ed
-    elif kind < 0.8 and (beat.ed - beat.es) % count > 1:
+    elif kind < 0.65 and (beat.ed - beat.es) % count > 1:
         start, length = beat.es, (beat.ed - beat.es) % count
     else:
         start, length = integer(0, count - 1, generator), integer(2, max(2, count // 2), generator)
     return start % count, length
 
 
-def scaled_frames(beat: Beat, start: int, length: int, moment: int, own_scale: bool) -> Tensor:
-    """Phase 0, phase 1, and the frame so many after phase 0 (3, k, j, i): the phases in [0, 1] by their own ranges, the
-    frame between by its own (the paper's protocol) or on the scale between the phases'.
-
-    The brightest voxel of a frame decides its own scale, and flickers by a tenth from frame to frame: no network can
-    know that of a frame it has not seen, and learning from it drowns motion in brightness.
+def scaled_frames(beat: Beat, start: int, length: int, moment: int) -> Tensor:
+    """Phase 0, phase 1, and the frame so many after phase 0, on the scale between the phases' and by its own range
+    (4, k, j, i), see `Sample`.
     """
     chosen = [(start + n) % len(beat.frames) for n in (0, length, moment)]
     phase0, phase1, own = beat.frames[chosen].float() / 255
-    if own_scale:
-        return torch.stack([phase0, phase1, own])
     low, high = beat.ranges[chosen].T
     truth = low[2] + (high[2] - low[2]) * own
     on0, on1 = ((truth - low[n]) / (high[n] - low[n]) for n in (0, 1))
-    return torch.stack([phase0, phase1, torch.lerp(on0, on1, moment / length)])
+    return torch.stack([phase0, phase1, torch.lerp(on0, on1, moment / length), own])
 
 
 class BeatSampler:
-    """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, of
-    another contrast; every fifth batch as another scanner shows it.
-
-    own_scale: whether the true frames are in [0, 1] by their own range, as they will be measured, or on the scale
-    between the phases', which lets motion be learned.
+    """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, bent, of
+    another contrast; three batches in ten as another scanner shows them.
     """
 
-    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4, own_scale: bool = False) -> None:
-        self.beats, self.crop, self.batch, self.own_scale = beats, crop, batch, own_scale
+    def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4) -> None:
+        self.beats, self.crop, self.batch = beats, crop, batch
 
     def draw(self, generator: Generator) -> Sample:
         """Each item from another patient."""
         depth = 7 if uniform(0, 1, generator) < 0.8 else 5
         beats = [b for b in self.beats if b.frames.shape[1] >= depth] or self.beats
         depth = min(depth, min(b.frames.shape[1] for b in beats))
-        triples, times = [], []
+        items, times = [], []
         for _ in range(self.batch):
             beat = beats[integer(0, len(beats) - 1, generator)]
             start, length = draw_phases(beat, generator)
             moment = integer(1, length - 1, generator)
             times.append(moment / length)
-            triples.append(self._cropped(scaled_frames(beat, start, length, moment, self.own_scale), depth, generator))
-        stack = torch.stack(triples)
+            items.append(self._cropped(scaled_frames(beat, start, length, moment), depth, generator))
+        frames = torch.stack(items)[:, :, None].unbind(1)
         upright = beat.frames[[start, (start + length) % len(beat.frames)]].float() / 255
-        sample = Sample(stack[:, 0:1], stack[:, 1:2], stack[:, 2:3], torch.tensor(times),
-                        self._crop(upright, depth, generator)[:, None])
-        return disguised(sample, generator) if uniform(0, 1, generator) < 0.2 else sample
+        sample = Sample(*frames, torch.tensor(times), self._crop(upright, depth, generator)[:, None])
+        return disguised(sample, generator) if uniform(0, 1, generator) < 0.3 else sample
 
     def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """(n, k, j, i) in [0, 1] -> an augmented (n, depth, crop, crop)."""
-        if uniform(0, 1, generator) < 0.5:
+        if uniform(0, 1, generator) < 0.65:
             crop = self._turned(frames, depth, generator)
         else:
             crop = self._crop(frames, depth, generator)
@@ -98,7 +93,9 @@ class BeatSampler:
         return frames[:, k:k + depth, j:j + self.crop, i:i + self.crop]
 
     def _turned(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
-        """A crop seen from any angle in the plane of the slices, and up to a fifth larger or smaller."""
+        """A crop seen from any angle in the plane of the slices, up to a fifth larger or smaller, and bent: another
+        anatomy with the same course.
+        """
         slab = integer(0, frames.shape[1] - depth, generator)
         frames = frames[:, slab:slab + depth]
         size = frames.shape[1:]
@@ -109,6 +106,9 @@ class BeatSampler:
         room = [max((n - 1) / 2 - half * scale, 0) + 4 for n in size[1:]]
         middle = [(n - 1) / 2 + uniform(-r, r, generator) for n, r in zip(size[1:], room)]
         j, i = (grid[:, 1] - half) * scale, (grid[:, 2] - half) * scale
+        knots = uniform(0, BEND, generator) * torch.randn((1, 2, 5, 5), generator=generator)
+        bend = F.interpolate(knots, size=(self.crop, self.crop), mode="bicubic", align_corners=True)
+        j, i = j + bend[:, :1], i + bend[:, 1:]
         index = torch.stack([grid[:, 0], middle[0] + math.cos(angle) * j - math.sin(angle) * i,
                              middle[1] + math.sin(angle) * j + math.cos(angle) * i], dim=1)
         return sampling.sample(frames[None], index)[0]

@@ -14,9 +14,11 @@ from typing import Iterable, List, Sequence, Tuple
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from ..errors import InputError
 
 RANGES = ".ranges"
 
@@ -51,8 +53,11 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
 
 
 def load(path: Path, names: Sequence[str] = ()) -> List[Beat]:
-    """The beats of a cache, all or those named, sorted by name."""
-    with safe_open(str(path), framework="pt") as file:
-        index = json.loads(file.metadata()["index"])
-        return [Beat(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES))
-                for name in sorted(names or index)]
+    """The beats of a cache, all or those named, sorted by name. Raises InputError for a file that is no such cache."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            index = json.loads(file.metadata()["index"])
+            return [Beat(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES))
+                    for name in sorted(names or index)]
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name} is no training cache of this version: remove it, it is made again.") from error

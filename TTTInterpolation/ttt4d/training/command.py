@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.generated:
         sampler = AnatomySampler(args.crop, args.batch)
     else:
-        sampler = BeatSampler(load(_cache(args)), args.crop, args.batch, own_scale=args.stage == "supervised")
+        sampler = BeatSampler(load(_cache(args)), args.crop, args.batch)
     torch.manual_seed(args.seed)
     model = weights.load(args.start) if args.start else weights.new_model()
     trainer = Trainer(sampler.draw, OBJECTIVES[args.stage],

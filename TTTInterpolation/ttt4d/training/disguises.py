@@ -17,17 +17,17 @@ from .samples import Sample
 
 
 def disguised(sample: Sample, generator: Generator) -> Sample:
-    """The sample as one of five other scanners shows it. Noise falls on the phases only: the truth stays what is looked
-    for.
+    """The sample as one of five other scanners shows it, the noisy one twice as often: it has most to teach. Noise
+    falls on the phases only: the truth stays what is looked for.
     """
-    kind = integer(0, 4, generator)
+    kind = integer(0, 5, generator)
     if kind == 0:
         exponent = math.exp(uniform(-1.0, 1.0, generator))
         return _changed(sample, lambda x: x**exponent)
     if kind == 1:
         exponent = math.exp(uniform(-0.4, 0.4, generator))
         return _changed(sample, lambda x: (1 - x)**exponent)
-    if kind == 2:
+    if kind in (2, 5):
         deviation = uniform(0.02, 0.09, generator)
         noisy = [_noisy(x, deviation, generator) for x in (sample.phase0, sample.phase1)]
         return dataclasses.replace(sample, phase0=noisy[0], phase1=noisy[1])
@@ -40,11 +40,12 @@ def disguised(sample: Sample, generator: Generator) -> Sample:
 
 def _changed(sample: Sample, change) -> Sample:
     """Phases and truth alike; each phase in [0, 1] again, the truth on the scale between theirs."""
-    phase0, phase1, truth = (change(x.clamp(0, 1)) for x in (sample.phase0, sample.phase1, sample.truth))
+    phase0, phase1, truth, measured = (
+        change(x.clamp(0, 1)) for x in (sample.phase0, sample.phase1, sample.truth, sample.measured))
     time = sample.time.view(-1, 1, 1, 1, 1)
-    truth = (1 - time) * _on_scale_of(phase0, truth) + time * _on_scale_of(phase1, truth)
+    truth, measured = (torch.lerp(_on_scale_of(phase0, x), _on_scale_of(phase1, x), time) for x in (truth, measured))
     return dataclasses.replace(sample, phase0=_on_scale_of(phase0, phase0), phase1=_on_scale_of(phase1, phase1),
-                               truth=truth)
+                               truth=truth, measured=measured)
 
 
 def _on_scale_of(phase: Tensor, x: Tensor) -> Tensor:

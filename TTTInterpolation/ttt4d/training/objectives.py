@@ -38,8 +38,11 @@ def motion_loss(estimate: Estimate, sample: Sample) -> Tensor:
 
 
 def main_loss(estimate: Estimate, sample: Sample) -> Tensor:
-    """The whole frame, and half of the blend alone, so that the motion goes on carrying what is motion."""
-    return log_error(estimate.frame(sample.phase0, sample.phase1), sample.truth) + 0.5 * motion_loss(estimate, sample)
+    """The whole frame as it will be measured, and half of the blend alone, so that the motion goes on carrying what is
+    motion.
+    """
+    frame = estimate.frame(sample.phase0, sample.phase1)
+    return log_error(frame, sample.measured) + 0.5 * motion_loss(estimate, sample)
 
 
 def motion(model: Model, sample: Sample, generator: Generator) -> Loss:
