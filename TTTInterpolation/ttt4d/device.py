@@ -78,8 +78,8 @@ def canvas_voxels(device: torch.device, native_voxels: int) -> int:
 
 
 def mixed_precision(device: torch.device, size: Sequence[int]) -> torch.autocast:
-    """For learning on a grid of `size`: 16-bit convolutions where they are faster than 32-bit ones, on recent GPUs and
-    on CPUs with the instructions.
+    """16-bit convolutions on a grid of `size` where they are faster than 32-bit ones: on recent GPUs, and on CPUs with
+    the instructions.
     """
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else (
         device.type == "cpu" and "avx512_bf16" in _cpu_flags()

@@ -32,6 +32,8 @@ from .volume import Volume
 
 # How often a canvas that does not fit a device is made half as large before the device is given up.
 HALVINGS = 3
+# Times estimated in one batch.
+AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,12 @@ class Interpolator:
             IntensityScale.of([phase]).check()
         run = _Run(self, list(phases), settings, progress, cancelled, displacements)
         return InterpolationResult(run.frames(), run.count, run.report)
+
+
+def _together(times: Tuple[float, ...]) -> List[Tuple[float, ...]]:
+    """The times in groups to estimate at once, which bounds memory; never one alone where there are more."""
+    groups = -(-len(times) // AT_ONCE)
+    return [tuple(group.tolist()) for group in np.array_split(np.array(times), groups)] if times else []
 
 
 class _Run:
@@ -203,15 +211,13 @@ class _Run:
         scale = IntensityScale.of([phase0, phase1])
         native0, native1 = (scale.to_unit(phase.array).to(self.device) for phase in (phase0, phase1))
         residual_scale = self._residual_scale(scale, phase0, phase1)
-        with torch.no_grad():
+        with torch.no_grad(), self._precision():
             features = self.network.features(batch.phases, self.canvas.strides)
-        times = self.times[already - 1:]
-        for two in (times[n:n + 2] for n in range(0, len(times), 2)):
+        for times in _together(self.times[already - 1:]):
             began = clock.monotonic()
-            # Two times at once, the last alone twice: a batch of one falls to a slow 3D convolution on the CPU.
-            estimate = self._estimate(batch, features, (two * 2)[:2])
+            estimate = self._estimate(batch, features, times)
             self.seconds["interpolation"] += clock.monotonic() - began
-            for n, time in enumerate(two):
+            for n, time in enumerate(times):
                 stop_if(self.cancelled)
                 began = clock.monotonic()
                 one = estimate.item(n)
@@ -220,17 +226,23 @@ class _Run:
                 self.seconds["interpolation"] += clock.monotonic() - began
                 yield self._frame(array, pair, time, False, displacement)
         if self.displacements and not self.settings.cyclic and pair == len(self.pairs) - 1:
-            end = self._estimate(batch, features, (1.0, 1.0)).item(0)
+            end = self._estimate(batch, features, (1.0,)).item(0)
             self.last_displacement = self._at_native_resolution(end, native0, native1, scale)[1]
 
     @torch.no_grad()
     def _estimate(self, batch: Batch, features: List[torch.Tensor], times: Tuple[float, ...]) -> Estimate:
-        def for_each(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.expand(len(times), -1, -1, -1, -1)
+        # A time alone goes twice: a batch of one falls to a slow 3D convolution on the CPU.
+        time = torch.tensor(times if len(times) > 1 else times * 2, device=self.device)
 
-        return self.network.estimate(
-            for_each(batch.phases[:1]), for_each(batch.phases[1:]), [for_each(f[:1]) for f in features],
-            [for_each(f[1:]) for f in features], torch.tensor(times, device=self.device))
+        def for_each(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.expand(len(time), -1, -1, -1, -1)
+
+        with self._precision():
+            return self.network.estimate(for_each(batch.phases[:1]), for_each(batch.phases[1:]),
+                                         [for_each(f[:1]) for f in features], [for_each(f[1:]) for f in features], time)
+
+    def _precision(self) -> torch.autocast:
+        return devices.mixed_precision(self.device, self.canvas.padded)
 
     @torch.no_grad()
     def _at_native_resolution(self, estimate: Estimate, native0: torch.Tensor, native1: torch.Tensor,

@@ -21,6 +21,7 @@ import ttt4d
 from ttt4d import weights
 from ttt4d.auxiliary import TASKS
 from ttt4d.canvas import Canvas, IntensityScale
+from ttt4d.device import mixed_precision
 from ttt4d.errors import Cancelled, GeometryError, InputError
 from ttt4d.pipeline import Interpolator
 from ttt4d.settings import SCHEMES, InterpolationSettings
@@ -100,7 +101,8 @@ def test_no_adaptation_gives_the_answer_of_the_base_weights(engine, small_weight
     assert canvas.inner == canvas.native
     scale = IntensityScale.of(pair)
     own = [canvas.scaled_phase(IntensityScale.of([p]).to_unit(p.array)) for p in pair]
-    estimate = network(*own, torch.tensor([0.25]), canvas.strides)
+    with mixed_precision(torch.device("cpu"), canvas.padded):
+        estimate = network(*own, torch.tensor([0.25]), canvas.strides)
     ranges = [np.ptp(p.array) / (scale.high - scale.low) for p in pair]
     both = [torch.nn.functional.pad(scale.to_unit(p.array), _far(canvas), mode="replicate") for p in pair]
     unit = estimate.blend(*both) + estimate.residual * (0.75 * ranges[0] + 0.25 * ranges[1])
