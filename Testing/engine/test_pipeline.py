@@ -23,7 +23,7 @@ from ttt4d.auxiliary import TASKS
 from ttt4d.canvas import Canvas, IntensityScale
 from ttt4d.device import mixed_precision
 from ttt4d.errors import Cancelled, GeometryError, InputError
-from ttt4d.pipeline import Interpolator
+from ttt4d.pipeline import AT_ONCE, Interpolator, _together
 from ttt4d.settings import SCHEMES, InterpolationSettings
 from ttt4d.volume import Geometry, Volume
 
@@ -91,6 +91,14 @@ def test_adapting_leaves_the_base_weights_for_the_next_patient(engine, phases):
     arrays(run(engine, phases(), "reconstruction"))
     assert all(torch.equal(before[key], value) for key, value in engine.model.network.state_dict().items())
     assert all(torch.equal(heads[k], value) for k, value in engine.model.tasks["reconstruction"].state_dict().items())
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_times_are_estimated_in_small_groups_and_none_alone_among_several(count):
+    times = tuple(n / (count + 1) for n in range(1, count + 1))
+    groups = _together(times)
+    assert sum(groups, ()) == times
+    assert all(min(count, 2) <= len(group) <= AT_ONCE for group in groups)
 
 
 def test_no_adaptation_gives_the_answer_of_the_base_weights(engine, small_weights, phases):

@@ -29,8 +29,8 @@ class Agreement(AuxiliaryTask):
     """
 
     smoothness = 0.2
-    iterations = 8
-    learning_rate = 3e-4
+    iterations = 6
+    learning_rate = 2e-4
 
     def __init__(self, settings: NetworkSettings = NetworkSettings()) -> None:
         super().__init__()
