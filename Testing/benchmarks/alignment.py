@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-from typing import List, Sequence, Tuple
+from typing import List, Sequence
 
 import numpy as np
 import torch
@@ -24,29 +24,23 @@ from ttt4d import weights
 from ttt4d.auxiliary import TASKS
 from ttt4d.auxiliary.task import Batch
 from ttt4d.canvas import Canvas
-from ttt4d.device import CPU_VOXELS, mixed_precision
+from ttt4d.device import mixed_precision
 from ttt4d.evaluation.datasets import open_data
+from ttt4d.evaluation.methods import on_canvas
 from ttt4d.evaluation.metrics import psnr
 from ttt4d.evaluation.protocol import PROTOCOLS, Pair, pair_of
 from ttt4d.network.interpolator import InterpolationNetwork
 from ttt4d.training.objectives import log_error
-from ttt4d.volume import Geometry
 
+CPU = torch.device("cpu")
 DRAWS = 3  # of a task's random numbers
 LEARNING_RATE = 3e-4
-
-
-def on_canvas(pair: Pair, levels: int) -> Tuple[Canvas, Batch]:
-    geometry = Geometry(pair.phase0.shape, pair.spacing or (1.0, 1.0, 1.0))
-    canvas = Canvas.fit(geometry, levels, CPU_VOXELS)
-    phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
-    return canvas, Batch(torch.cat(phases), canvas.strides)
 
 
 def frames(network: InterpolationNetwork, canvas: Canvas, batch: Batch, times: Sequence[float]) -> Tensor:
     """(times, 1, k, j, i), without the canvas's padding."""
     phase0, phase1 = (phase.expand(len(times), *phase.shape[1:]) for phase in batch.phases.split(1))
-    with mixed_precision(torch.device("cpu"), canvas.padded):
+    with mixed_precision(CPU, canvas.padded):
         estimate = network(phase0, phase1, torch.tensor(times), batch.strides)
     k, j, i = canvas.inner
     return estimate.frame(phase0, phase1)[:, :, :k, :j, :i]
@@ -97,14 +91,14 @@ def main() -> int:
     data = open_data(args.data)
     for case in data.split("validation"):
         pair = pair_of(case, PROTOCOLS[data.protocol])
-        canvas, batch = on_canvas(pair, len(network.settings.features))
+        canvas, batch = on_canvas(pair, len(network.settings.features), CPU)
         count = len(pair.times)
         # A few frames at a time: each group's gradient is freed before the next.
         groups: List[List[int]] = [g.tolist() for g in np.array_split(np.arange(count), -(-count // 3))]
         true = sum(len(g) * gradient(true_loss(network, canvas, batch, pair, g), network) for g in groups) / count
         for name in TASKS:
             generator = Generator().manual_seed(0)
-            with mixed_precision(torch.device("cpu"), canvas.padded):
+            with mixed_precision(CPU, canvas.padded):
                 losses = [model.tasks[name].loss(network, batch, generator) for _ in range(DRAWS)]
             task = gradient(torch.stack(losses).mean(), network)
             found[name].append((float((task.sign() * true).sum() / true.abs().sum()),

@@ -114,7 +114,7 @@ def test_another_scanner_shows_the_same_moment(seed):
     generator = torch.Generator().manual_seed(seed)
     still = torch.rand((2, 1, 3, 9, 9), generator=generator)
     sample = Sample(still, still, still, still, torch.rand(2, generator=generator), still[:, 0:1])
-    other = disguised(sample, generator)
+    other = disguised(sample, 1.0, generator)
     assert torch.equal(other.measured, other.truth)
     assert all(0 <= x.min() and x.max() <= 1 for x in (other.phase0, other.phase1))
     noisy = not torch.equal(other.phase0, other.phase1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -20,6 +20,12 @@ from ..volume import Geometry, Volume
 from .datasets import Triple
 from .peers import Blend, Demons, Elastix, SyN
 from .protocol import Method, Pair
+
+if TYPE_CHECKING:  # torch is imported by the methods that need it
+    import torch
+
+    from ..auxiliary.task import Batch
+    from ..canvas import Canvas
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,6 @@ class OursOnCohort(Ours):
         self.adapted = self._adapted(pairs)
 
     def _adapted(self, pairs: Sequence[Pair]) -> Iterator[None]:
-        import torch
-
-        from ..auxiliary.task import Batch
-        from ..canvas import Canvas
-        from ..device import canvas_voxels
         from ..schemes import LOOPS, Adaptation
 
         chosen, device, base = self.settings.adaptation, self.interpolator.device, self.interpolator.model
@@ -72,17 +73,25 @@ class OursOnCohort(Ours):
             {**self.settings.to_json(), "adaptation": {"auxiliary": NO_ADAPTATION}})
         self.interpolator = copy.copy(self.interpolator)
         self.interpolator.model = type(base)(adaptation.network, base.tasks, base.card)
-        batches = []
-        for pair in pairs:
-            canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, len(base.network.settings.features),
-                                canvas_voxels(device, pair.phase0.size))
-            phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
-            batches.append(Batch(torch.cat(phases).to(device), canvas.strides))
+        batches = [on_canvas(pair, len(base.network.settings.features), device)[1] for pair in pairs]
         yield from LOOPS[chosen.scheme](adaptation, batches)
 
     def __call__(self, phase0, phase1, times, spacing):
         next(self.adapted)
         return super().__call__(phase0, phase1, times, spacing)
+
+
+def on_canvas(pair: Pair, levels: int, device: torch.device) -> Tuple[Canvas, Batch]:
+    """A pair as the engine's network, of so many levels, sees it on a device."""
+    import torch
+
+    from ..auxiliary.task import Batch
+    from ..canvas import Canvas
+    from ..device import canvas_voxels
+
+    canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, levels, canvas_voxels(device, pair.phase0.size))
+    phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
+    return canvas, Batch(torch.cat(phases).to(device), canvas.strides)
 
 
 def _volume(array: np.ndarray, spacing: Optional[Triple]) -> Volume:

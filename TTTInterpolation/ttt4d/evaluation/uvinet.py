@@ -242,7 +242,7 @@ def train(data: str, out: Path, minutes: float, batch: int = 2, crop: int = 64, 
             room = max(chosen.shape[axis] - crop, 0)
             chosen = chosen.narrow(axis, int(torch.randint(room + 1, (), generator=random)), chosen.shape[axis] - room)
         phase0, phase1 = chosen.to(on).split(1, dim=1)
-        with mixed_precision(on, group[0].shape[1:]):
+        with mixed_precision(on, phase0.shape[2:]):
             loss = cycle_loss(model, phase0, phase1, random) + rotation_loss(model, phase0, random)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -40,7 +40,7 @@ class AnatomySampler:
         parts = [torch.cat([getattr(beat, name) for beat in beats])
                  for name in ("phase0", "phase1", "truth", "measured", "time")]
         sample = Sample(*parts, beats[0].upright, spacing)
-        return disguised(sample, generator) if uniform(0, 1, generator) < 0.5 else sample
+        return disguised(sample, 0.5, generator)
 
     def _grid(self, generator: Generator) -> Tuple[Tuple[int, int, int], Tuple[float, float, float]]:
         if uniform(0, 1, generator) < 0.6:

@@ -15,7 +15,7 @@ from .disguises import disguised
 from .draws import integer, uniform
 from .samples import Sample
 
-# Voxels by which an anatomy is bent, a standard deviation at most: knots lie 16 apart, so that nothing folds.
+# Voxels by which an anatomy is bent, a standard deviation at most: knots lie 16 apart, so that folds are rare.
 BEND = 3.0
 
 
@@ -69,7 +69,7 @@ class BeatSampler:
         frames = torch.stack(items)[:, :, None].unbind(1)
         upright = beat.frames[[start, (start + length) % len(beat.frames)]].float() / 255
         sample = Sample(*frames, torch.tensor(times), self._crop(upright, depth, generator)[:, None])
-        return disguised(sample, generator) if uniform(0, 1, generator) < 0.3 else sample
+        return disguised(sample, 0.3, generator)
 
     def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """(n, k, j, i) in [0, 1] -> an augmented (n, depth, crop, crop)."""

@@ -16,10 +16,12 @@ from .draws import integer, uniform
 from .samples import Sample
 
 
-def disguised(sample: Sample, generator: Generator) -> Sample:
-    """The sample as one of five other scanners shows it, the noisy one twice as often: it has most to teach. Noise
-    falls on the phases only: the truth stays what is looked for.
+def disguised(sample: Sample, chance: float, generator: Generator) -> Sample:
+    """With a chance, the sample as one of five other scanners shows it, the noisy one twice as often: it has most to
+    teach. Noise falls on the phases only: the truth stays what is looked for.
     """
+    if uniform(0, 1, generator) >= chance:
+        return sample
     kind = integer(0, 5, generator)
     if kind == 0:
         exponent = math.exp(uniform(-1.0, 1.0, generator))
