@@ -81,10 +81,13 @@ def mixed_precision(device: torch.device, size: Sequence[int]) -> torch.autocast
     """16-bit convolutions on a grid of `size` where they are faster than 32-bit ones: on recent GPUs, and on CPUs with
     the instructions.
     """
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else (
-        device.type == "cpu" and "avx512_bf16" in _cpu_flags()
-        # On the CPU, a 16-bit gradient along an axis of two voxels comes out as no number.
-        and 2 not in size)
+    if device.type == "cuda":  # torch says it of older cards too, which only imitate it; AMD's all have it
+        fast = bool(torch.version.hip) or torch.cuda.get_device_capability(device)[0] >= 8
+    else:
+        fast = (
+            device.type == "cpu" and "avx512_bf16" in _cpu_flags()
+            # On the CPU, a 16-bit gradient along an axis of two voxels comes out as no number.
+            and 2 not in size)
     return torch.autocast(device.type if fast else "cpu", torch.bfloat16, enabled=fast)
 
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser)
     also = parser.add_argument_group("also write")
     also.add_argument("--displacements", metavar="FOLDER",
-                      help="the motion of each frame, from its grid to the phase before it: vector images in LPS mm")
+                      help="the motion of each frame, from its grid to the first phase: vector images in LPS mm")
     also.add_argument("--report", metavar="FILE.json", help="what was done: settings, versions, times, memory, losses")
     also.add_argument("--preview", metavar="FILE.png|.gif", help="a picture of every frame's middle slice")
 

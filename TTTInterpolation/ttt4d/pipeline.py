@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import os
 import time as clock
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 from . import device as devices
+from . import sampling
 from . import weights as base_weights
 from .auxiliary.task import Batch
 from .canvas import Canvas, IntensityScale
@@ -42,8 +44,8 @@ class Frame:
 
     array: (k, j, i) on the first phase's grid, in its scalar type and units; index: percent of the whole;
     pair, time: which pair of phases and when in it, 0 to 1; acquired: whether it is a given phase, unchanged.
-    displacement: (k, j, i, 3) voxels (components k, j, i), from this frame's grid to the first phase of its pair; None
-    unless asked for.
+    displacement: (k, j, i, 3) voxels (components k, j, i), from this frame's grid to the very first phase, through the
+    phases between; None unless asked for.
     """
 
     array: np.ndarray
@@ -87,6 +89,7 @@ class Interpolator:
         """Frames between each two neighbouring phases, the phases themselves among them, in order of time.
 
         phases: two or more on one grid; their last is followed by their first if the settings say cyclic.
+        settings: their `weights` and `device` are those this object was made with, whatever they say.
         Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), InputError when the
         scalar types differ, a phase is missing or has no scale, Cancelled when asked to stop.
         """
@@ -120,7 +123,8 @@ class _Run:
                  progress: ProgressCallback, cancelled: CancelCheck, displacements: bool) -> None:
         self.model, self.device = interpolator.model, interpolator.device
         self.phases, self.settings, self.progress, self.cancelled = phases, settings, progress, cancelled
-        self.displacements, self.last_displacement = displacements, None
+        # The displacement of the phase that the finished pairs have led to; None is the first phase itself.
+        self.displacements, self.reached = displacements, None
         self.times = settings.frame_times
         self.pairs = list(zip(phases, phases[1:] + (phases[:1] if settings.cyclic else [])))
         self.index = settings.index(len(phases))
@@ -153,7 +157,7 @@ class _Run:
                 if not devices.is_out_of_memory(error) or not self._smaller():
                     raise
         if not self.settings.cyclic:
-            yield self._frame(self.phases[-1].array, len(self.pairs) - 1, 1.0, True, self.last_displacement)
+            yield self._frame(self.phases[-1].array, len(self.pairs) - 1, 1.0, True, self.reached)
 
     # -- adaptation ------------------------------------------------------------------------------------------------
 
@@ -165,8 +169,7 @@ class _Run:
         self.report.update(canvas=list(self.canvas.padded), device=str(self.device))
         if chosen.auxiliary == NO_ADAPTATION:
             self.network = copy.deepcopy(self.model.network).to(self.device)
-            for pair in range(first, len(self.pairs)):
-                yield pair, self._batch(pair)
+            yield from itertools.islice(enumerate(self._batches()), first, None)
             return
         done = 0
 
@@ -181,7 +184,7 @@ class _Run:
 
         adaptation = Adaptation.of(self.model, chosen, self.device, self.settings.seed, on_step)
         self.network = adaptation.network
-        batches = [self._batch(pair) for pair in range(len(self.pairs))]
+        batches = list(self._batches())
         loop = LOOPS[chosen.scheme](adaptation, batches)
         for pair, batch in enumerate(batches):
             began = clock.monotonic()
@@ -193,8 +196,12 @@ class _Run:
             if pair >= first:
                 yield pair, batch
 
-    def _batch(self, pair: int) -> Batch:
-        return Batch(torch.cat([self._on_canvas(phase) for phase in self.pairs[pair]]), self.canvas.strides)
+    def _batches(self) -> Iterator[Batch]:
+        """The pairs on the canvas; a phase that ends one and begins the next goes there once."""
+        after = self._on_canvas(self.phases[0])
+        for _, phase1 in self.pairs:
+            before, after = after, self._on_canvas(phase1)
+            yield Batch(torch.cat([before, after]), self.canvas.strides)
 
     def _on_canvas(self, phase: Volume) -> torch.Tensor:
         stop_if(self.cancelled)
@@ -206,7 +213,7 @@ class _Run:
         phase0, phase1 = self.pairs[pair]
         already = self.made - pair * (len(self.times) + 1)
         if already <= 0:
-            yield self._frame(phase0.array, pair, 0.0, True, None)
+            yield self._frame(phase0.array, pair, 0.0, True, self.reached)
             already = 1
         scale = IntensityScale.of([phase0, phase1])
         native0, native1 = (scale.to_unit(phase.array).to(self.device) for phase in (phase0, phase1))
@@ -225,9 +232,9 @@ class _Run:
                 array, displacement = self._at_native_resolution(one, native0, native1, scale)
                 self.seconds["interpolation"] += clock.monotonic() - began
                 yield self._frame(array, pair, time, False, displacement)
-        if self.displacements and not self.settings.cyclic and pair == len(self.pairs) - 1:
+        if self.displacements:
             end = self._estimate(batch, features, (1.0,)).item(0)
-            self.last_displacement = self._at_native_resolution(end, native0, native1, scale)[1]
+            self.reached = self._at_native_resolution(end, native0, native1, scale)[1]
 
     @torch.no_grad()
     def _estimate(self, batch: Batch, features: List[torch.Tensor], times: Tuple[float, ...]) -> Estimate:
@@ -252,9 +259,18 @@ class _Run:
         for slab, frame, to0 in self.canvas.restore(estimate, native0, native1):
             array[slab] = scale.from_unit(frame)
             if displacement is not None:
-                displacement[slab] = to0.permute(1, 2, 3, 0).cpu().numpy()
+                displacement[slab] = self._to_first(to0, slab.start).permute(1, 2, 3, 0).cpu().numpy()
             stop_if(self.cancelled)
         return array, displacement
+
+    def _to_first(self, to0: torch.Tensor, start: int) -> torch.Tensor:
+        """A slab (3, k, j, i) of the displacement to its pair's phase 0, from slice `start`, led on to the first phase.
+        """
+        if self.reached is None:
+            return to0
+        index = sampling.identity(to0.shape[1:], to0) + to0
+        index[:, 0] += start
+        return to0 + sampling.sample(torch.from_numpy(self.reached).permute(3, 0, 1, 2)[None].to(to0), index)[0]
 
     @staticmethod
     def _residual_scale(scale: IntensityScale, phase0: Volume, phase1: Volume):

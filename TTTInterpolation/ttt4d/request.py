@@ -60,6 +60,10 @@ class Request:
         places = [os.path.normcase(os.path.realpath(path)) for path in self.outputs]
         if len(set(places)) < len(places):
             raise OutputError("Two of the outputs have the same name: give each its own.")
+        if self.displacements is not None:
+            folder = os.path.join(os.path.normcase(os.path.realpath(self.displacements)), "")
+            if any(place.startswith(folder) for place in places):
+                raise OutputError("The folder of the displacements would hold another output: give it one of its own.")
         if self.preview is not None and not self.preview.lower().endswith(PREVIEWS):
             raise OutputError(f"The preview '{os.path.basename(self.preview)}' is neither .png nor .gif: rename it.")
 

@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from .auxiliary.task import AuxiliaryTask, Batch
 from .device import mixed_precision
+from .errors import WeightsError
 from .network.interpolator import InterpolationNetwork
 from .settings import AdaptationSettings
 from .weights import Model
@@ -47,7 +48,13 @@ class Adaptation:
     @classmethod
     def of(cls, model: Model, chosen: AdaptationSettings, device: torch.device, seed: int,
            on_step: StepReport = lambda batch, iteration, loss: None) -> "Adaptation":
-        """Of copies of a model's network and of the task chosen, on a device; the model stays as it is."""
+        """Of copies of a model's network and of the task chosen, on a device; the model stays as it is.
+
+        Raises WeightsError where the weights hold no head for the task.
+        """
+        if chosen.auxiliary not in model.tasks:
+            raise WeightsError(f"These weights have no head for the task '{chosen.auxiliary}': train them again, or "
+                               f"choose one of {', '.join(model.tasks)}.")
         task = copy.deepcopy(model.tasks[chosen.auxiliary]).to(device)
         return cls(copy.deepcopy(model.network).to(device), task, chosen.iterations or task.iterations,
                    chosen.learning_rate or task.learning_rate, seed, on_step)
@@ -71,6 +78,8 @@ class Adaptation:
         kept = self.evidence(batches) <= expected  # False where either is not a number
         if not kept:
             self.learning.load_state_dict(before)
+            # What the optimiser remembers of these steps must not push the next batch.
+            self.optimizer = self.task.optimizer(self.network, self.learning_rate)
         self.kept.update((number, kept) for number, _ in batches)
 
     def step(self, number: int, batch: Batch) -> None:

@@ -55,7 +55,7 @@ class Geometry:
         """Voxel index (..., 3) in (k, j, i) order of LPS mm."""
         return (np.asarray(point, dtype=float) - np.asarray(self.origin)) @ np.linalg.inv(self.matrix).T
 
-    def differences(self, other: "Geometry", tolerance: float = 1e-3) -> str:
+    def differences(self, other: "Geometry", tolerance: float = 1e-2) -> str:
         """What differs between two grids, in words; empty when they agree.
 
         tolerance: of every voxel's position, as a fraction of the smallest spacing.
@@ -63,11 +63,20 @@ class Geometry:
         words = []
         if tuple(self.size) != tuple(other.size):
             words.append(f"size {_text(self.size)} and {_text(other.size)}")
-        if not np.allclose(self.spacing, other.spacing, rtol=tolerance, atol=0):
+        else:
+            # No voxel lies farther off than the farthest corner does.
+            corners = np.array(list(np.ndindex(2, 2, 2))) * (np.asarray(self.size) - 1)
+            apart = np.linalg.norm(self.point(corners) - other.point(corners), axis=1).max()
+            if apart <= tolerance * min(self.spacing):
+                return ""
+        # What each may differ by before it moves the farthest voxel by a tenth of the tolerance.
+        origin = 0.1 * tolerance * min(self.spacing)
+        spacing = origin / max(self.size)
+        if not np.allclose(self.spacing, other.spacing, rtol=0, atol=spacing):
             words.append(f"spacing {_text(self.spacing)} and {_text(other.spacing)} mm")
-        if not np.allclose(self.direction, other.direction, atol=tolerance):
+        if not np.allclose(self.direction, other.direction, rtol=0, atol=spacing / max(self.spacing)):
             words.append("axis directions")
-        if not np.allclose(self.origin, other.origin, atol=tolerance * min(self.spacing)):
+        if not np.allclose(self.origin, other.origin, rtol=0, atol=origin):
             words.append(f"origin {_text(self.origin)} and {_text(other.origin)} mm")
         return ", ".join(words)
 
@@ -85,4 +94,4 @@ class Volume:
 
 
 def _text(values) -> str:
-    return " x ".join(f"{v:g}" for v in values)
+    return " x ".join(f"{v:.9g}" for v in values)

@@ -25,7 +25,10 @@ ALIASES = {"lung": "general"}
 
 @dataclass(frozen=True)
 class Model:
-    """The sideways Y: the network (f and h), the auxiliary heads (g) by task, and the file's own description."""
+    """The sideways Y: the network (f and h), the auxiliary heads (g) by task, and the file's own description.
+
+    A task whose head the file does not hold is missing in `tasks`.
+    """
 
     network: InterpolationNetwork
     tasks: Dict[str, nn.Module]
@@ -88,13 +91,16 @@ def load(weights: str) -> Model:
         model = new_model(NetworkSettings.from_json(json.loads(metadata["network"])))
     except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise WeightsError(f"The header of the weights file '{path.name}' is damaged: get it again.") from error
+    # A task whose head came after these weights is left out: only who chooses it has to know.
+    trained = {name: task for name, task in model.tasks.items()
+               if not task.state_dict() or any(key.startswith(f"{name}.") for key in tensors)}
     try:
-        for prefix, module in (("network", model.network), *model.tasks.items()):
+        for prefix, module in (("network", model.network), *trained.items()):
             module.load_state_dict({k[len(prefix) + 1:]: v for k, v in tensors.items() if k.startswith(prefix + ".")})
     except RuntimeError as error:
         raise WeightsError(f"The weights file '{path.name}' does not fit this version of the network: "
                            "train it again or get a newer file.") from error
-    model = Model(model.network, model.tasks, card)
+    model = Model(model.network, trained, card)
     for module in (model.network, *model.tasks.values()):
         module.requires_grad_(False).eval()
         if not all(torch.isfinite(p).all() for p in module.parameters()):

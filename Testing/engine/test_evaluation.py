@@ -206,6 +206,14 @@ def test_evaluate_prints_tables_and_writes_every_figure(tmp_path, capsys):
     assert "NOT comparable" in printed and "33.73" in printed and f"{report['methods']['blend']['psnr']:.2f}" in printed
 
 
+def test_a_table_is_printed_before_a_file_fails(tmp_path, capsys):
+    write_acdc(tmp_path, "001", moving_ball())
+    (tmp_path / "figures.json").mkdir()
+    with pytest.raises(OutputError, match="'figures.json' cannot be written"):
+        run("--data", str(tmp_path), "--cases", "001", "--methods", "blend", "--json", str(tmp_path / "figures.json"))
+    assert "blend" in capsys.readouterr().out
+
+
 def test_evaluate_measures_the_named_cases_alone(tmp_path):
     for number in ("001", "002"):
         write_acdc(tmp_path, number, moving_ball())
@@ -222,6 +230,8 @@ def test_evaluate_refuses_what_it_does_not_know(tmp_path):
         run("--data", str(tmp_path), "--cases", "099")
     with pytest.raises(OutputError, match="does not exist"):
         run("--data", str(tmp_path), "--json", str(tmp_path / "nowhere" / "figures.json"))
+    with pytest.raises(OutputError, match="figure.xyz ends in none of .png"):
+        run("--data", str(tmp_path), "--figure", str(tmp_path / "figure.xyz"))
     with pytest.raises(SettingsError, match="--uvinet"):
         make_method("uvinet")
 

@@ -19,7 +19,6 @@ from ttt4d.errors import GeometryError, InputError, OutputError, UserError
 from ttt4d.io import (
     check_output,
     check_phases,
-    is_sequence,
     onto_grid,
     open_writer,
     read_sequence,
@@ -75,7 +74,6 @@ def test_a_volume_of_any_grid_is_read_as_it_is_in_every_format(geometry, suffix)
     volume = noise(geometry=geometry)
     with tempfile.TemporaryDirectory() as folder:
         path = save(volume, os.path.join(folder, "phase" + suffix))
-        assert not is_sequence(path)
         assert equal(read_volume(path), volume)
 
 
@@ -95,7 +93,7 @@ def test_a_compressed_nifti_beside_an_uncompressed_one_of_the_same_name_is_not_m
     assert equal(read_volume(tmp_path / "phase.nii.gz"), other)
 
 
-def write_dicom(folder, volume: Volume, uid="1.2.826.1", skip=(), name="slice"):
+def write_dicom(folder, volume: Volume, uid="1.2.826.1", skip=(), name="slice", first=0):
     folder.mkdir(exist_ok=True)
     image = to_sitk(volume)
     direction = np.reshape(image.GetDirection(), (3, 3)).T
@@ -106,8 +104,8 @@ def write_dicom(folder, volume: Volume, uid="1.2.826.1", skip=(), name="slice"):
             continue
         plane = image[:, :, k]
         for tag, words in {
-            "0008|0018": [f"{uid}.{k + 1}"], "0008|0060": ["CT"], "0020|000d": ["1.2.826"], "0020|000e": [uid],
-            "0020|0013": [k + 1], "0020|0032": image.TransformIndexToPhysicalPoint((0, 0, k)),
+            "0008|0018": [f"{uid}.{first + k + 1}"], "0008|0060": ["CT"], "0020|000d": ["1.2.826"], "0020|000e": [uid],
+            "0020|0013": [first + k + 1], "0020|0032": image.TransformIndexToPhysicalPoint((0, 0, k)),
             "0020|0037": direction[:2].ravel(), "0018|0050": [volume.geometry.spacing[0]],
         }.items():
             plane.SetMetaData(tag, "\\".join(str(word) for word in words))
@@ -123,13 +121,19 @@ STACK = Geometry((4, 5, 6), (8.0, 1.5, 1.25), (10.5, -20.25, 3.0),
 def test_a_dicom_series_folder_is_read_with_its_oblique_grid_and_negative_values(tmp_path):
     volume = Volume(np.random.default_rng(0).integers(-1000, 1000, STACK.size).astype(np.int16), STACK)
     folder = write_dicom(tmp_path / "series", volume)
-    assert not is_sequence(folder)
     assert equal(read_volume(folder), volume)
 
 
 def test_a_dicom_series_of_one_slice_keeps_its_thickness(tmp_path):
     single = noise(geometry=Geometry((1, 5, 6), (8.0, 1.5, 1.25)))
     assert equal(read_volume(write_dicom(tmp_path / "series", single)), single)
+
+
+def test_subfolders_are_phases_whatever_else_lies_beside_them(tmp_path):
+    for number in range(2):
+        write_dicom(tmp_path / f"phase{number}", noise(geometry=STACK, seed=number), f"1.2.826.{number}")
+    (tmp_path / "notes.txt").write_text("acquired on a Monday")
+    assert len(read_sequence(tmp_path).phases) == 2
 
 
 def test_several_dicom_series_in_one_folder_are_counted_and_refused(tmp_path):
@@ -144,6 +148,15 @@ def test_a_dicom_series_with_a_missing_slice_is_refused(tmp_path):
         read_volume(write_dicom(tmp_path / "series", noise(geometry=STACK), skip=[2]))
 
 
+def test_a_dicom_series_of_a_tilted_gantry_is_refused(tmp_path):
+    for k in range(4):  # each slice 20 degrees off the normal of the one before
+        origin = np.add(STACK.origin, STACK.matrix @ (k, 0, 0)) + np.asarray(STACK.direction)[:, 1] * 8.0 * k * 0.36
+        slab = Geometry((1, *STACK.size[1:]), STACK.spacing, tuple(origin.tolist()), STACK.direction)
+        write_dicom(tmp_path / "series", noise(geometry=slab), name=f"slice{k}_", first=k)
+    with pytest.raises(GeometryError, match="tilted gantry"):
+        read_volume(tmp_path / "series")
+
+
 def test_a_dicom_series_over_time_is_not_taken_for_one_volume(tmp_path):
     for phase in range(2):
         write_dicom(tmp_path / "series", noise(geometry=STACK, seed=phase), name=f"phase{phase}_")
@@ -154,7 +167,6 @@ def test_a_dicom_series_over_time_is_not_taken_for_one_volume(tmp_path):
 def test_a_four_dimensional_nifti_is_a_sequence(tmp_path):
     phases = [noise(seed=seed) for seed in range(3)]
     sitk.WriteImage(sitk.JoinSeries([to_sitk(phase) for phase in phases]), str(tmp_path / "beat.nii.gz"))
-    assert is_sequence(tmp_path / "beat.nii.gz")
     sequence = read_sequence(tmp_path / "beat.nii.gz")
     assert all(equal(*pair) for pair in zip(sequence.phases, phases)) and len(sequence.phases) == 3
     assert (sequence.index, sequence.index_name) == ((0, 1, 2), "frame")
@@ -178,7 +190,6 @@ def test_a_slicer_sequence_is_read_with_its_phases_along_the_first_or_the_last_a
     stored = np.moveaxis(phases, 0, -1) if first else phases
     (tmp_path / "beat.seq.nrrd").write_bytes(header.encode() + gzip.compress(stored.tobytes()))
     sequence = read_sequence(tmp_path / "beat.seq.nrrd")
-    assert is_sequence(tmp_path / "beat.seq.nrrd")
     assert (sequence.index, sequence.index_name) == ((12.5, 40.0), "time")
     assert all(np.array_equal(read.array, phase) for read, phase in zip(sequence.phases, phases))
     assert np.allclose(sequence.phases[0].geometry.point((1, 1, 1)), [7 + 1.5, -3 - 2, 1 + 8])  # LPS
@@ -189,7 +200,6 @@ def test_a_folder_of_phases_is_read_in_natural_order_and_other_files_are_left_al
     for name, phase in zip(["phase2.nii.gz", "phase9.nii.gz", "phase10.nii.gz"], phases):
         save(phase, tmp_path / name)
     (tmp_path / "notes.txt").write_text("acquired on a Monday")
-    assert is_sequence(tmp_path)
     assert all(equal(*pair) for pair in zip(read_sequence(tmp_path).phases, phases))
 
 

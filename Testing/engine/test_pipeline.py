@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ttt4d
-from ttt4d import weights
+from ttt4d import sampling, weights
 from ttt4d.auxiliary import TASKS
 from ttt4d.canvas import Canvas, IntensityScale
 from ttt4d.device import mixed_precision
@@ -443,6 +443,19 @@ def test_a_run_that_fits_on_no_canvas_ends_after_three_smaller_ones(tight):
 def test_the_last_phase_s_displacement_leads_all_the_way_to_the_first(engine, phases):
     fields = [frame.displacement for frame in run(engine, phases(), frames=2, displacements=True).frames]
     assert not fields[0].any() and all(field.any() for field in fields[1:])
+
+
+def test_displacements_of_a_sequence_lead_through_its_phases_to_the_first(engine, phases):
+    one, two, three = phases(3)
+    first_pair, second_pair, chain = ([frame.displacement for frame in run(engine, of, displacements=True).frames]
+                                      for of in ((one, two), (two, three), (one, two, three)))
+    assert all(np.array_equal(a, b) for a, b in zip(chain, first_pair))
+    to_second, to_first = second_pair[1], chain[2]
+    grid = np.stack(np.meshgrid(*map(np.arange, one.geometry.size), indexing="ij"), axis=-1)
+    led_on = torch.from_numpy(to_first).permute(3, 0, 1, 2)[None]
+    there = torch.from_numpy((grid + to_second).astype(np.float32)).permute(3, 0, 1, 2)[None]
+    expected = to_second + sampling.sample(led_on, there)[0].permute(1, 2, 3, 0).numpy()
+    assert np.abs(chain[3] - expected).max() < 1e-4 and np.abs(to_first).max() > 1e-3
 
 
 @pytest.mark.parametrize("value", [0, float("nan"), float("inf")])

@@ -94,6 +94,18 @@ def test_steps_that_do_harm_are_taken_back_and_it_is_said(adaptation, batches, s
     assert a.kept == {0: False, 1: False, 2: False}
 
 
+def test_steps_taken_back_do_not_push_the_next_batch(adaptation, batches):
+    a = adaptation()
+    broken = Batch(torch.full_like(batches[0].phases, float("nan")), STRIDES)
+    after = weights_for_each_batch("mini-batch", a, [broken, batches[1]])[1]
+    alone = adaptation()
+    alone.generator = torch.Generator().manual_seed(7)
+    for _ in range(ITERATIONS):  # the draws the broken batch took
+        alone._loss(batches[0], alone.generator)
+    alone.learn([(1, batches[1])])
+    assert a.kept == {0: False, 1: True} and same(after, weights_of(alone.learning))
+
+
 def test_steps_that_help_are_kept(adaptation, batches):
     a = adaptation()
     before = a.evidence([(0, batches[0])])

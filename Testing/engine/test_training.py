@@ -35,12 +35,12 @@ def beats():
 @pytest.fixture
 def trainer(small, beats, tmp_path):
     """trainer(checkpoint's name, steps, objective): always of the same fresh weights."""
-    def make(name="run.pt", steps=2, objective="supervised", seed=0) -> Trainer:
+    def make(name="run.pt", steps=2, objective="supervised", seed=0, inputs=None) -> Trainer:
         torch.manual_seed(0)
         sampler = BeatSampler(beats, crop=17, batch=2)
         return Trainer(sampler.draw, OBJECTIVES[objective],
                        TrainingSettings(steps=steps, seed=seed), torch.device("cpu"), tmp_path / name,
-                       weights.new_model(small))
+                       weights.new_model(small), inputs or {})
     return make
 
 
@@ -83,8 +83,7 @@ def test_packed_beats_come_back_scaled_frame_by_frame_within_the_rounding(tmp_pa
     assert [(beat.ed, beat.es) for beat in both] == [(1, 3), (0, 2)]
     low, high = (f(frames, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
     assert np.abs(both[1].frames.numpy() / 255 - (frames - low) / (high - low)).max() < 0.51 / 255
-    only, = cache.load(tmp_path / "c.safetensors", ["b"])
-    assert torch.equal(only.frames, both[1].frames)
+    assert cache.names(tmp_path / "c.safetensors") == ["a", "b"]
 
 
 @pytest.mark.parametrize("metadata", [None, {"index": '{"a": [0, 1]}'}])
@@ -180,6 +179,34 @@ def test_a_checkpoint_of_another_run_is_refused(trainer):
     trainer(steps=1).run()
     with pytest.raises(SettingsError, match="is of another run"):
         trainer(steps=2)
+
+
+def test_a_checkpoint_of_other_data_is_refused(trainer):
+    trainer(steps=1, inputs={"crop": 65}).run()
+    assert trainer(steps=1, inputs={"crop": 65}).step == 1
+    with pytest.raises(SettingsError, match="is of another run"):
+        trainer(steps=1, inputs={"crop": 97})
+
+
+def test_a_cache_of_other_cases_is_not_taken_for_these(tmp_path):
+    for number in range(1, 21):
+        write_patient(tmp_path / ("one" if number <= 10 else "other"), f"{number:03d}", size=(5, 24, 26))
+    (tmp_path / "one").rename(tmp_path / "data")
+    words = ["train", "--data", str(tmp_path / "data"), "-o", str(tmp_path / "made.safetensors"), "--steps", "1",
+             "--batch", "2", "--crop", "17", "--device", "cpu"]
+    assert run(words) == 0
+    (tmp_path / "data").rename(tmp_path / "one")
+    (tmp_path / "other").rename(tmp_path / "data")
+    assert run(words) == 2
+
+
+@pytest.mark.parametrize("crop, words", [(64, "does not fit the network's pyramid"), (33, "smallest image")])
+def test_a_crop_that_cannot_be_is_refused_in_a_sentence(tmp_path, crop, words, capsys):
+    for number in range(1, 11):
+        write_patient(tmp_path / "data", f"{number:03d}", size=(5, 24, 26))
+    assert run(["train", "--data", str(tmp_path / "data"), "-o", str(tmp_path / "made.safetensors"), "--steps", "1",
+                "--crop", str(crop), "--device", "cpu"]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "made.safetensors").exists()
 
 
 @pytest.mark.parametrize("stage", STAGES)

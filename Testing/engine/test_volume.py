@@ -56,3 +56,15 @@ def test_differences_are_told_in_words(other, word):
 def test_grids_that_agree_within_a_thousandth_of_a_voxel_have_no_differences():
     nearly = Geometry((5, 4, 3), (10.0, 1.5, 2.0), (0.0, 1e-4, 0.0))
     assert Geometry((5, 4, 3), (10.0, 1.5, 2.0)).differences(nearly) == ""
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 600), st.floats(-1e-2, 1e-2), st.floats(-1e-2, 1e-2), st.floats(-0.1, 0.1))
+def test_grids_differ_exactly_where_a_voxel_lies_elsewhere(voxels, longer, turned, moved):
+    one = Geometry((3, 4, voxels), (10.0, 1.5, 1.0))
+    c, s = np.cos(turned), np.sin(turned)
+    other = Geometry((3, 4, voxels), (10.0, 1.5, 1.0 + longer), (moved, 0.0, 0.0),
+                     ((0.0, -s, c), (0.0, c, s), (1.0, 0.0, 0.0)))
+    everywhere = np.stack(np.meshgrid(*map(range, one.size), indexing="ij"), axis=-1)
+    apart = np.linalg.norm(one.point(everywhere) - other.point(everywhere), axis=-1).max()
+    assert (one.differences(other) != "") == (apart > 1e-2)

@@ -13,7 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ttt4d import weights
+from ttt4d.auxiliary import TASKS
 from ttt4d.errors import WeightsError
+from ttt4d.pipeline import Interpolator
+from ttt4d.settings import InterpolationSettings
 
 
 @pytest.fixture
@@ -117,6 +120,22 @@ def test_a_missing_part_is_refused(parts, tmp_path):
         fewer = {key: value for key, value in tensors.items() if key != name}
         save_file(fewer, tmp_path / "w.safetensors", metadata=header)
         assert "does not fit" in refused(tmp_path / "w.safetensors")
+
+
+def test_a_task_whose_head_came_later_is_missing_and_the_rest_works(parts, phases, tmp_path):
+    tensors, header = parts
+    fewer = {key: value for key, value in tensors.items() if not key.startswith("rotation.")}
+    save_file(fewer, tmp_path / "w.safetensors", metadata=header)
+    assert set(weights.load(str(tmp_path / "w.safetensors")).tasks) == set(TASKS) - {"rotation"}
+    engine = Interpolator(str(tmp_path / "w.safetensors"), "cpu")
+
+    def frames(auxiliary):
+        settings = {"frames": 1, "adaptation": {"auxiliary": auxiliary, "iterations": 1}}
+        return list(engine.run(phases(), InterpolationSettings.from_json(settings)).frames)
+
+    assert len(frames("agreement")) == 3
+    with pytest.raises(WeightsError, match="no head for the task 'rotation'.*choose one of"):
+        frames("rotation")
 
 
 def test_weights_of_other_widths_than_they_say_are_refused(parts, tmp_path):

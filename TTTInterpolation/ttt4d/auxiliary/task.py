@@ -25,7 +25,8 @@ class Batch:
 class AuxiliaryTask(nn.Module):
     """A self-supervised task: a loss on unlabelled phases, and the parameters of its own head, if it has one.
 
-    A new task is one file with a subclass, and one entry in `ttt4d.auxiliary.TASKS`.
+    A new task is one file with a subclass, and one entry in `ttt4d.auxiliary.TASKS`. Without a head it works with any
+    weights; a head is trained by `ttt4d train`, beside the main task.
     iterations, learning_rate: of its adaptation, where the user does not choose; measured, see the README.
     """
 

@@ -13,6 +13,7 @@ from ..errors import InputError, OutputError, SettingsError
 
 DEFAULT_METHODS = "blend,base,default"
 HELD_OUT = ("validation", "test")
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write; gives the exit status. Raises UserError for what the user can mend."""
+    from ..io import writing
     from .datasets import open_data
     from .figure import draw
     from .methods import Options, make_method
+    from .peers import load_extra
     from .protocol import PROTOCOLS, evaluate, pair_of
     from .shifts import SHIFTS
     from .tables import markdown
@@ -44,6 +47,10 @@ def run(args: argparse.Namespace) -> int:
     for path in filter(None, (args.json, args.figure)):
         if not Path(path).absolute().parent.is_dir():
             raise OutputError(f"The folder of {Path(path).name} does not exist: make it, or choose another.")
+    if args.figure:  # an hour of measuring must not end in what could be known before
+        if not args.figure.endswith(PICTURES):
+            raise OutputError(f"The figure {Path(args.figure).name} ends in none of {', '.join(PICTURES)}: rename it.")
+        load_extra("matplotlib", "matplotlib")
     data = open_data(args.data)
     if args.cases:
         cases = data.cases(_names(args.cases))
@@ -67,11 +74,13 @@ def run(args: argparse.Namespace) -> int:
     if args.shifts:
         report["shifts"] = {name: measure(name, shift) for name, shift in SHIFTS.items()}
     _tell("")
-    if args.json:
-        Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
-    if args.figure:
-        draw(report, args.figure)
     print(markdown(report))
+    if args.json:
+        with writing(args.json):
+            Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
+    if args.figure:
+        with writing(args.figure):
+            draw(report, args.figure)
     return 0
 
 

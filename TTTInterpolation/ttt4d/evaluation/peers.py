@@ -70,7 +70,7 @@ class Elastix(Registration):
         self.grid, self.scales, self.iterations, self.metric = grid, scales, iterations, metric
 
     def field(self, fixed, moving, spacing):
-        itk = _load("itk", "itk-elastix")
+        itk = load_extra("itk", "itk-elastix")
         parameters = itk.ParameterObject.New()
         stage = parameters.GetDefaultParameterMap("bspline", self.scales, self.grid)
         stage["MaximumNumberOfIterations"] = [str(self.iterations)]
@@ -101,7 +101,7 @@ class SyN(Registration):
                         "reg_iterations": tuple(iterations), "grad_step": step, "syn_sampling": sampling}
 
     def both_ways(self, phase0, phase1, spacing):
-        ants = _load("ants", "antspyx")
+        ants = load_extra("ants", "antspyx")
         images = [ants.from_numpy(np.asarray(x, dtype=np.float32), spacing=tuple(map(float, spacing)))
                   for x in (phase0, phase1)]
         fields = []
@@ -116,13 +116,14 @@ class SyN(Registration):
         return fields
 
 
-def _load(module: str, package: str):
+def load_extra(module: str, package: str):
+    """A module of the extra `peers`; UserError where it is not installed."""
     from importlib import import_module
 
     try:
         return import_module(module)
     except ImportError as error:
-        raise UserError(f"This method needs {package}: install the extra with pip install 'ttt4d[peers]'.") from error
+        raise UserError(f"This needs {package}: install the extra with pip install 'ttt4d[peers]'.") from error
 
 
 def _warp(image: np.ndarray, displacement: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ class Block(nn.Sequential):
     def forward(self, image: Tensor) -> Tensor:
         if min(image.shape[2:]) > 4:
             return super().forward(image)
-        with torch.autocast(image.device.type, enabled=False):
+        with torch.autocast("cuda" if image.is_cuda else "cpu", enabled=False):
             return super().forward(image.float())
 
 

@@ -12,7 +12,7 @@ from .displacement import write_displacement
 from .frame_writer import FrameWriter
 from .grids import onto_grid, to_sitk
 from .places import check_place, writing
-from .readers import PhaseSequence, is_sequence, read_sequence, read_volume
+from .readers import PhaseSequence, read_sequence, read_volume
 from .writers import check_output, open_writer
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "check_output",
     "check_phases",
     "check_place",
-    "is_sequence",
     "onto_grid",
     "open_writer",
     "read_sequence",

@@ -7,7 +7,7 @@ from typing import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import GeometryError, InputError
 from ..volume import Volume
 from .files import FORMATS, is_number, quoted, reading
 from .grids import geometry_of
@@ -57,7 +57,8 @@ def _check_slices(files: Sequence[str], folder: str) -> None:
         places.append((reader.GetOrigin(), reader.GetDirection()))
     origins = np.asarray([origin for origin, _ in places])
     directions = np.asarray([direction for _, direction in places])
-    heights = origins @ directions[0].reshape(3, 3)[:, 2]
+    normal = directions[0].reshape(3, 3)[:, 2]
+    heights = origins @ normal
     steps = np.diff(heights)
     if np.diff(np.sort(heights)).min() < 1e-3:
         raise InputError(f"The DICOM series in {quoted(folder)} holds several images at one place (a series over "
@@ -65,3 +66,7 @@ def _check_slices(files: Sequence[str], folder: str) -> None:
     if np.ptp(directions, axis=0).max() > 1e-3 or np.ptp(steps) > 0.05 * np.abs(np.median(steps)):
         raise InputError(f"The slices of the DICOM series in {quoted(folder)} are not evenly spaced (a slice is "
                          "missing, or it is not one stack): complete the series.")
+    drift = np.linalg.norm(origins - origins[0] - np.outer(heights - heights[0], normal), axis=1)
+    if drift.max() > 0.01 * np.abs(heights - heights[0]).max():
+        raise GeometryError(f"The slices of the DICOM series in {quoted(folder)} are not stacked at right angles (a "
+                            "tilted gantry): resample it to a rectangular grid first.")

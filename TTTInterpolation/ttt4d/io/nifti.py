@@ -50,7 +50,12 @@ def read_nifti(reader: sitk.ImageFileReader, path: str) -> sitk.Image:
     if not (path.lower().endswith(".gz") and os.path.exists(path[:-3])):
         return reader.Execute()
     with tempfile.TemporaryDirectory() as folder:
-        reader.SetFileName(shutil.copy(path, os.path.join(folder, "phase.nii.gz")))
+        alone = os.path.join(folder, "phase.nii.gz")
+        try:  # a link leaves no image behind, whatever ends the process
+            os.symlink(os.path.abspath(path), alone)
+        except (OSError, NotImplementedError):  # Windows grants links to few
+            shutil.copy(path, alone)
+        reader.SetFileName(alone)
         return reader.Execute()
 
 

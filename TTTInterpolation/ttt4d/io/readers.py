@@ -67,17 +67,6 @@ def read_sequence(path) -> PhaseSequence:
     return _sequence(phases, metadata)
 
 
-def is_sequence(path) -> bool:
-    """Whether a path holds more than one phase, from the header alone. Raises `InputError` for what cannot be read."""
-    path = _existing(path)
-    if os.path.isdir(path):
-        return bool(_phase_entries(path))
-    reader = _open(path)
-    if reader.GetDimension() == 4:
-        return reader.GetSize()[3] > 1
-    return list_axis(_metadata(reader)) is not None
-
-
 def _existing(path) -> str:
     path = os.fspath(path)
     if not os.path.exists(path):
@@ -93,9 +82,8 @@ def _phase_entries(folder: str) -> List[str]:
     with reading(folder):
         names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=natural)
     paths = [os.path.join(folder, name) for name in names]
-    files = [path for path in paths if os.path.isfile(path)]
-    images = [path for path in files if suffix_of(path)]
-    return images or ([] if files else [path for path in paths if os.path.isdir(path)])
+    images = [path for path in paths if os.path.isfile(path) and suffix_of(path)]
+    return images or [path for path in paths if os.path.isdir(path)]
 
 
 def _open(path: str) -> sitk.ImageFileReader:

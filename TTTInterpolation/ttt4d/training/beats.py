@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .. import sampling
+from ..errors import SettingsError
 from .cache import Beat
 from .disguises import disguised
 from .draws import integer, uniform
@@ -52,6 +53,10 @@ class BeatSampler:
     """
 
     def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4) -> None:
+        smallest = min(min(beat.frames.shape[2:]) for beat in beats)
+        if crop > smallest:
+            raise SettingsError(f"A crop of {crop} does not lie in the smallest image ({smallest} voxels): choose a "
+                                "smaller one.")
         self.beats, self.crop, self.batch = beats, crop, batch
 
     def draw(self, generator: Generator) -> Sample:

@@ -6,11 +6,12 @@ error lies at -59 dB, far under the noise of the images.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
 import numpy as np
 import torch
@@ -52,12 +53,22 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
     os.replace(part, path)
 
 
-def load(path: Path, names: Sequence[str] = ()) -> List[Beat]:
-    """The beats of a cache, all or those named, sorted by name. Raises InputError for a file that is no such cache."""
+def names(path: Path) -> List[str]:
+    """The cases of a cache, sorted. Raises InputError for a file that is no such cache."""
+    with _opened(path) as (_, index):
+        return sorted(index)
+
+
+def load(path: Path) -> List[Beat]:
+    """The beats of a cache, sorted by name. Raises InputError for a file that is no such cache."""
+    with _opened(path) as (file, index):
+        return [Beat(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES)) for name in sorted(index)]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Tuple[Any, Dict[str, List[int]]]]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            index = json.loads(file.metadata()["index"])
-            return [Beat(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES))
-                    for name in sorted(names or index)]
+            yield file, json.loads(file.metadata()["index"])
     except (SafetensorError, KeyError, TypeError) as error:
         raise InputError(f"{path.name} is no training cache of this version: remove it, it is made again.") from error

@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import sys
 from pathlib import Path
 from typing import Any, Dict
 
 from ..errors import InputError, OutputError, SettingsError
+from ..request import INTERRUPTED
 
 STAGES = ("motion", "supervised")
 
@@ -51,22 +53,27 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output)
     if output.suffix != ".safetensors" or not output.absolute().parent.is_dir():
         raise OutputError("The weights file must end in .safetensors and lie in a folder that exists: choose another.")
-    if min(args.steps, args.batch, args.crop - 16) < 1 or not 0 < args.learning_rate < 1:
-        raise SettingsError(
-            "Steps and batch must be 1 or more, the crop 17 or more, the learning rate between 0 and 1.")
+    if min(args.steps, args.batch) < 1 or not 0 < args.learning_rate < 1:
+        raise SettingsError("Steps and batch must be 1 or more, the learning rate between 0 and 1.")
+    if args.crop < 17 or args.crop % 8 != 1:
+        raise SettingsError(f"A crop of {args.crop} does not fit the network's pyramid: choose 17, 25, 33, ... 65, ...")
     messages = []
     device = choose(args.device, messages)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    inputs = {"batch": args.batch, "crop": args.crop,
+              "start": weights.checksum(weights.locate(args.start)) if args.start else ""}
     if args.generated:
         sampler = AnatomySampler(args.crop, args.batch)
     else:
-        sampler = BeatSampler(load(_cache(args)), args.crop, args.batch)
+        cache = _cache(args)
+        sampler = BeatSampler(load(cache), args.crop, args.batch)
+        inputs["data"] = weights.checksum(cache)
     torch.manual_seed(args.seed)
     model = weights.load(args.start) if args.start else weights.new_model()
     trainer = Trainer(sampler.draw, OBJECTIVES[args.stage],
                       TrainingSettings(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed), device,
-                      output.with_suffix(".checkpoint"), model)
+                      output.with_suffix(".checkpoint"), model, inputs)
     mean: Dict[str, float] = {}
     with tqdm(total=args.steps, initial=trainer.step, disable=bool(trainer.rank), unit="step") as bar:
 
@@ -77,23 +84,31 @@ def run(args: argparse.Namespace) -> int:
             if step % 20 == 0:
                 bar.set_postfix({name: f"{value:.3f}" for name, value in mean.items() if name != "seconds"})
 
-        trained = trainer.run(report)
+        try:
+            trained = trainer.run(report)
+        except KeyboardInterrupt:
+            print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
+            return INTERRUPTED
     if not trainer.rank:
         weights.save(output, trained, _card(args, trainer, device, model.card))
     return 0
 
 
 def _cache(args: argparse.Namespace) -> Path:
-    """The packed training split, made once."""
+    """The packed training split, made once. One that is named is taken as it is, where no data are too."""
     from ..evaluation.datasets import open_data
-    from .cache import pack
+    from .cache import names, pack
 
     path = Path(args.cache) if args.cache else Path(args.output).with_suffix(".cache")
+    if args.cache and path.is_file():
+        return path
+    cases = open_data(args.data).split("train")
+    if not cases:
+        raise InputError("There is no training split in this data: give a folder in the ACDC layout.")
     if not path.is_file():
-        cases = open_data(args.data).split("train")
-        if not cases:
-            raise InputError("There is no training split in this data: give a folder in the ACDC layout.")
         pack(path, ((case.name, case.frames(), case.first, case.last) for case in cases))
+    elif names(path) != sorted(case.name for case in cases):
+        raise InputError(f"{path.name} was packed from other cases: remove it, or choose another output.")
     return path
 
 

@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Mapping
 
 import torch
 import torch.distributed as distributed
@@ -40,12 +40,15 @@ class Trainer:
     """One training run; everything it needs to go on lies in its checkpoint."""
 
     def __init__(self, draw: Draw, objective: Objective, settings: TrainingSettings, device: torch.device,
-                 checkpoint: Path, model: Model = None) -> None:
+                 checkpoint: Path, model: Model = None, inputs: Mapping[str, Any] = {}) -> None:
+        """inputs: what else makes this run the one it is (its data, its start), as plain values: a checkpoint of other
+        inputs is refused with SettingsError.
+        """
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.world > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         torch.manual_seed(settings.seed)
-        self.draw, self.objective, self.settings = draw, objective, settings
+        self.draw, self.objective, self.settings, self.inputs = draw, objective, settings, dict(inputs)
         self.device, self.checkpoint = device, checkpoint
         self.model = model or new_model()
         self.modules = nn.ModuleDict({"network": self.model.network, **self.model.tasks}).to(device)
@@ -132,4 +135,4 @@ class Trainer:
             self.generator.set_state(state["generator"].cpu())
 
     def _identity(self) -> Dict[str, Any]:
-        return {"objective": self.objective.__name__, **asdict(self.settings)}
+        return {"objective": self.objective.__name__, **asdict(self.settings), **self.inputs}

@@ -1,4 +1,4 @@
-"""What training minimises, stage by stage: the main task, and the published auxiliary tasks beside it in the same f."""
+"""What training minimises, stage by stage: the main task, and in the same f the auxiliary tasks with a head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from .samples import Sample
 
 # Of the auxiliary losses in the sum: f serves the main task first.
 AUXILIARY_WEIGHT = 0.02
-PUBLISHED = ("rotation", "reconstruction")
 
 Loss = Tuple[Tensor, Dict[str, float]]
 
@@ -50,18 +49,19 @@ def motion(model: Model, sample: Sample, generator: Generator) -> Loss:
     both = model.network.features(torch.cat([sample.phase0, sample.phase1]), strides_of(model, sample))
     features0, features1 = zip(*(level.chunk(2) for level in both))
     loss = motion_loss(model.network.move(list(features0), list(features1), sample.time), sample)
-    return _with_published_tasks(loss, model, sample, generator)
+    return _with_an_auxiliary_task(loss, model, sample, generator)
 
 
 def supervised(model: Model, sample: Sample, generator: Generator) -> Loss:
     """The second stage: the whole network."""
     loss = main_loss(model.network(sample.phase0, sample.phase1, sample.time, strides_of(model, sample)), sample)
-    return _with_published_tasks(loss, model, sample, generator)
+    return _with_an_auxiliary_task(loss, model, sample, generator)
 
 
-def _with_published_tasks(loss: Tensor, model: Model, sample: Sample, generator: Generator) -> Loss:
-    """The published auxiliary tasks learn beside the main task, in the same f."""
-    name = PUBLISHED[int(uniform(0, len(PUBLISHED), generator))]
+def _with_an_auxiliary_task(loss: Tensor, model: Model, sample: Sample, generator: Generator) -> Loss:
+    """The auxiliary tasks that have a head learn it beside the main task, in the same f, one drawn a step."""
+    heads = [name for name, task in model.tasks.items() if next(task.parameters(), None) is not None]
+    name = heads[int(uniform(0, len(heads), generator))]
     extra = model.tasks[name].loss(model.network, Batch(sample.upright, strides_of(model, sample)), generator)
     return loss + AUXILIARY_WEIGHT * extra, {"main": loss.item(), name: extra.item()}
 
