@@ -17,7 +17,7 @@ def packagedWeights() -> list:
 
 
 class EngineInfo:
-    """Asks `ttt4d info --json` once, beside the event loop. onAnswer(info) is called if there is an answer.
+    """Asks `ttt4d info --json` beside the event loop, until there is an answer; onAnswer(info) is called with it.
 
     No answer is no trouble: before torch is installed there is none, and the panel works without.
     """
@@ -26,11 +26,15 @@ class EngineInfo:
         import qt
 
         self._onAnswer = onAnswer
+        self._asked = False
         self._process = qt.QProcess()
         self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
 
     def ask(self) -> None:
-        startProcess(self._process, engineCommand("info", "--json"))
+        """Ask, unless there was an answer or one is awaited."""
+        if not self._asked:
+            self._asked = True
+            startProcess(self._process, engineCommand("info", "--json"))
 
     def stop(self) -> None:
         """Forget the question: the panel is going away."""
@@ -44,5 +48,6 @@ class EngineInfo:
         try:
             info = json.loads(bytes(self._process.readAllStandardOutput().data()).decode("utf-8"))
         except ValueError:
+            self._asked = False
             return
         self._onAnswer(info)

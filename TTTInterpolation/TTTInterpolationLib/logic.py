@@ -38,7 +38,8 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         """Interpolate between two volume nodes of the scene.
 
         outputSequence, displacementSequence: sequence nodes whose content is replaced when the run succeeds. Without
-        the first a new one is made; without the second no displacements are computed.
+        the first a new one is made; without the second no displacements are computed. One that holds the result of
+        other inputs is left as it is, and a new one made.
         waitForCompletion: return the sequence of frames when it is done (None if cancelled); otherwise return the
         `Run` at once, and tell the end to `callbacks.finished`. The second needs the application's event loop.
         Raises `UserError` for inputs and settings that cannot work, `JobError` for a run that failed.
@@ -58,7 +59,7 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
     def apply(self, parameterNode, callbacks: Callbacks) -> Run:
         """Start a run with the choices of a parameter node, beside the event loop. Raises `UserError`.
 
-        The result becomes the parameter node's outputSequence. Its panels are told of the start and of the end.
+        The result becomes the parameter node's outputs. Its panels are told of the start and of the end.
         """
         reason = self.problem(parameterNode)
         if reason:
@@ -68,7 +69,7 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         def finished(outcome, frames) -> None:
             del self._running[key]
             if frames is not None:
-                parameterNode.outputSequence = frames
+                parameterNode.outputSequence, parameterNode.displacementSequence = frames, run.displacementSequence
             parameterNode.Modified()
             callbacks.finished(outcome, frames)
 

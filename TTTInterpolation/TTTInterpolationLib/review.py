@@ -18,12 +18,18 @@ def show(frames) -> None:
     browser = sequences.browserOf(frames)
     slicer.modules.sequences.setToolBarActiveBrowserNode(browser)
     slicer.modules.sequences.setToolBarVisible(True)
-    slicer.util.setSliceViewerLayers(background=browser.GetProxyNode(frames), fit=True)
+    showVolume(browser.GetProxyNode(frames))
 
 
-def showSideBySide(phase, frames) -> None:
-    """An acquired phase left, the frames right, in two linked views along the slices of the volumes."""
-    layoutManager = _layoutManager()
+def showVolume(volume) -> None:
+    """Show a volume in the slice views. Nothing without a main window."""
+    if _layoutManager() is not None:
+        slicer.util.setSliceViewerLayers(background=volume, fit=True)
+
+
+def showSideBySide(frames) -> None:
+    """The acquired phase left, the frames right, in two linked views along the slices of the volumes."""
+    phase, layoutManager = sequences.acquiredPhaseOf(frames), _layoutManager()
     if layoutManager is None:
         return
     layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)

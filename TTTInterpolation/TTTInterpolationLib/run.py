@@ -6,8 +6,9 @@ sequences outside any scene, so that a cancel, a crash or a closed scene leaves 
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import os
+import shutil
 import tempfile
 import traceback
 from dataclasses import dataclass, field
@@ -26,21 +27,24 @@ _LAST = object()
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is interpolated. like: the volume the result shall look and lie like, one of the scene where possible."""
+    """What is interpolated.
+
+    like: the volume the result shall look and lie like, one of the scene where possible; nodes: those the user chose.
+    """
 
     phases: Tuple[object, ...]
     like: object
-    names: Tuple[str, ...]
+    nodes: Tuple[object, ...]
     isSequence: bool = False
 
     @classmethod
     def pair(cls, phase0, phase1) -> "Inputs":
-        return cls((phase0, phase1), phase0, (phase0.GetName(), phase1.GetName()))
+        return cls((phase0, phase1), phase0, (phase0, phase1))
 
     @classmethod
     def fromSequence(cls, sequence) -> "Inputs":
         phases = tuple(sequence.GetNthDataNode(n) for n in range(sequence.GetNumberOfDataNodes()))
-        return cls(phases, sequences.proxyOf(sequence) or phases[0], (sequence.GetName(),), True)
+        return cls(phases, sequences.proxyOf(sequence) or phases[0], (sequence,), True)
 
 
 @dataclass
@@ -62,6 +66,7 @@ class Run:
         self._settings = settings
         self._output = outputSequence
         self._displacementOutput = displacementSequence
+        self.displacementSequence = None  # in the scene, once the run has succeeded
         self._callbacks = callbacks or Callbacks()
         self._frameMessages: List[dict] = []
         self._job = None
@@ -162,11 +167,15 @@ class Run:
         self._timer.stop()
         self._scene.RemoveObserver(self._closing)
         self._removeFolder()
+        # PythonQt never lets go of what its signals are connected to: this run stays, its volumes must not.
+        self._inputs = self._frames = self._displacements = self._steps = self._then = None
         self._callbacks.finished(outcome, frames)
 
     def _removeFolder(self) -> None:
-        with contextlib.suppress(OSError):  # Windows keeps a file that a dying process still holds open
+        try:
             self._folder.cleanup()
+        except OSError:  # Windows keeps a file that a dying process still holds open: once more when Slicer ends
+            atexit.register(shutil.rmtree, self._folder.name, ignore_errors=True)
 
     # What is passed through the folder
 
@@ -191,7 +200,7 @@ class Run:
 
     def _takeFrames(self) -> Iterator[None]:
         """Move the frames, and the displacements if asked for, from their files into sequences outside the scene."""
-        name = self._inputs.names[0]
+        name = self._inputs.nodes[0].GetName()
         self._frames = sequences.newSequence(_("{name} interpolated").format(name=name))
         self._displacements = sequences.newSequence(_("{name} displacement").format(name=name))
         for message in self._frameMessages:
@@ -206,13 +215,14 @@ class Run:
 
     def _conclude(self, outcome: Outcome):
         """Put what was made into the scene, and nothing before."""
-        frames = sequences.place(self._scene, self._frames, self._output)
-        sequences.annotate(frames, outcome.report, self._inputs.names)
-        displacements = None
+        inputs = self._inputs.nodes
+        frames = sequences.place(self._scene, self._frames, self._output, inputs)
+        sequences.annotate(frames, outcome.report, inputs)
         if self._displacementOutput:
-            displacements = sequences.place(self._scene, self._displacements, self._displacementOutput)
-            sequences.annotate(displacements, outcome.report, self._inputs.names)
-        sequences.browse(frames, self._inputs.like, displacements)
+            self.displacementSequence = sequences.place(self._scene, self._displacements, self._displacementOutput,
+                                                        inputs)
+            sequences.annotate(self.displacementSequence, outcome.report, inputs)
+        sequences.browse(frames, self._inputs.like, self.displacementSequence)
         return frames
 
     def _path(self, *names: str) -> str:

@@ -7,7 +7,7 @@ import os
 import slicer
 from slicer.i18n import tr as _
 
-from . import sequences, volumes
+from . import review, sequences, volumes
 
 CATEGORY = "TTTInterpolation"
 _SEQUENCE_PHASES = 4
@@ -27,7 +27,8 @@ def loadPair(source=None) -> list:
     """The phantom at end-diastole and at end-systole, as two volumes of the scene."""
     nodes = [_phase(time) for time in (0.0, 1.0)]
     for node, name in zip(nodes, (_("Heart end-diastole"), _("Heart end-systole"))):
-        _show(node, name)
+        _add(node, name)
+    review.showVolume(nodes[0])
     return nodes
 
 
@@ -39,6 +40,7 @@ def loadSequence(source=None) -> list:
         sequences.addItem(sequence, _phase(time), 100 * time, acquired=True)
     sequence = sequences.place(slicer.mrmlScene, sequence)
     sequences.browse(sequence, like=sequence.GetNthDataNode(0))
+    review.show(sequence)
     return [sequence]
 
 
@@ -50,7 +52,7 @@ def _phase(time: float):
     return volumes.fromEngine(volume)
 
 
-def _show(node, name: str) -> None:
+def _add(node, name: str) -> None:
     node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
     slicer.mrmlScene.AddNode(node)
     node.CreateDefaultDisplayNodes()

@@ -10,6 +10,8 @@ import slicer
 PREFIX = "TTTInterpolation."
 FRAME = PREFIX + "Frame"
 LOSSES = PREFIX + "Losses"
+INPUTS = PREFIX + "Inputs"
+_INPUT = PREFIX + "Input"  # the role under which a result refers to the nodes it was made from
 ACQUIRED, SYNTHETIC = "acquired", "synthetic"
 
 
@@ -37,8 +39,11 @@ def addItem(sequence, node, index: float, acquired: bool) -> None:
 def annotate(sequence, report: dict, inputs) -> None:
     """Write on a sequence where it comes from. The attributes are saved with the scene and in .seq.nrrd.
 
-    report: of the engine. inputs: names of the input nodes.
+    report: of the engine. inputs: the input nodes, which the sequence also refers to while they share its scene.
     """
+    sequence.RemoveNodeReferenceIDs(_INPUT)
+    for node in inputs:
+        sequence.AddNodeReferenceID(_INPUT, node.GetID())
     settings = report.get("settings", {})
     values: Dict[str, object] = {
         "Settings": settings,
@@ -46,7 +51,7 @@ def annotate(sequence, report: dict, inputs) -> None:
         "Weights": report.get("weights", {}),
         "Versions": report.get("versions", {}),
         "Device": report.get("device", ""),
-        "Inputs": list(inputs),
+        "Inputs": [node.GetName() for node in inputs],
         "Date": report.get("date", ""),
         "Messages": report.get("messages", []),
         "Losses": [[float(f"{loss:.5g}") for loss in batch["losses"]] for batch in report.get("adaptation", [])],
@@ -61,9 +66,26 @@ def lossesOf(sequence) -> list:
     return [batch for batch in json.loads(sequence.GetAttribute(LOSSES) or "[]") if batch]
 
 
-def place(scene, built, chosen=None):
-    """The built sequence as a node of the scene: added, or as the new content of the sequence the user chose."""
-    if chosen is None or chosen.GetScene() is not scene:
+def acquiredPhaseOf(frames):
+    """The first node a result was made from, or the node that shows it if it is a sequence; None when it is gone."""
+    first = frames.GetNthNodeReference(_INPUT, 0)
+    return proxyOf(first) if first and first.IsA("vtkMRMLSequenceNode") else first
+
+
+def shownMark(frames) -> str:
+    """Whether the frame that the browser of a result shows now is acquired or synthetic; empty when there is none."""
+    browser = browserOf(frames)
+    number = browser.GetSelectedItemNumber() if browser else -1
+    shown = frames.GetNthDataNode(number) if 0 <= number < frames.GetNumberOfDataNodes() else None
+    return shown and shown.GetAttribute(FRAME) or ""
+
+
+def place(scene, built, chosen=None, inputs=()):
+    """The built sequence as a node of the scene: added, or as the new content of the sequence the user chose.
+
+    A sequence that holds a result of other inputs is left as it is: nobody's frames are lost for those of another.
+    """
+    if chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, inputs):
         built.SetName(scene.GenerateUniqueName(built.GetName()))
         return scene.AddNode(built)
     chosen.RemoveAllDataNodes()
@@ -71,6 +93,11 @@ def place(scene, built, chosen=None):
     for n in range(built.GetNumberOfDataNodes()):
         chosen.SetDataNodeAtValue(built.GetNthDataNode(n), built.GetNthIndexValue(n))
     return chosen
+
+
+def _isOfOthers(sequence, inputs) -> bool:
+    known = [sequence.GetNthNodeReferenceID(_INPUT, n) for n in range(sequence.GetNumberOfNodeReferences(_INPUT))]
+    return sequence.GetAttribute(INPUTS) is not None and known != [node.GetID() for node in inputs]
 
 
 def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNode":

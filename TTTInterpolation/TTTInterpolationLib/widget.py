@@ -29,6 +29,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = None
         self._parameterNodeGuiTag = None
         self._run = None
+        self._browser = None
         self._entered = False
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -49,11 +50,16 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._weights.offer([(name, name) for name in packagedWeights()])
         self._devices = TextChoice(self.ui.deviceComboBox, self._chooseDevice)
         self._devices.offer([("auto", _("Automatic")), ("cpu", _("CPU"))])
-        self._engineInfo = None
+        self._engineInfo = EngineInfo(self._onEngineInfo)
+        # Not connectGui: before Slicer 5.10 it gives no tag, and nothing could be disconnected again.
+        self._bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()
+                       if widget.property("SlicerParameterName")}
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        # While a scene is loaded, the parameter node comes before the nodes it names: it is looked at again after.
+        # While a scene is loaded, the parameter node comes before the nodes it names, and the selectors lose their
+        # choice for a moment, which must not reach the parameter node: it is looked at again after.
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.swapButton.connect("clicked(bool)", self.onSwapButton)
@@ -67,8 +73,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The panel goes away (end of the application, reload): a run of this panel goes with it."""
         if self._run is not None:
             self._run.stopNow()
-        if self._engineInfo is not None:
-            self._engineInfo.stop()
+        self._engineInfo.stop()
         self.setParameterNode(None)
         self.removeObservers()
 
@@ -93,6 +98,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._entered:
             self.initializeParameterNode()
 
+    onSceneStartImport = onSceneStartClose
     onSceneEndImport = onSceneEndClose
 
     def initializeParameterNode(self) -> None:
@@ -108,9 +114,10 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
+            self._follow(None)
         self._parameterNode = parameterNode
         if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._bound)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
             self._refresh()
 
@@ -152,13 +159,27 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.seekWidget.setMRMLSequenceBrowserNode(browser)
         for widget in (self.ui.playWidget, self.ui.seekWidget):
             widget.enabled = bool(browser)
-        self.ui.sideBySideButton.enabled = bool(browser and self._acquiredPhase())
+        self.ui.sideBySideButton.enabled = bool(browser and sequences.acquiredPhaseOf(frames))
         self.ui.lossButton.enabled = bool(frames and sequences.lossesOf(frames))
+        self._follow(browser)
+        self._refreshFrame()
 
-    def _acquiredPhase(self):
-        if self._parameterNode.inputKind is InputKind.sequence:
-            return self._parameterNode.sequence and sequences.proxyOf(self._parameterNode.sequence)
-        return self._parameterNode.phase0
+    def _follow(self, browser) -> None:
+        """Hear of each frame that a browser shows."""
+        if self._browser:
+            self.removeObserver(self._browser, vtk.vtkCommand.ModifiedEvent, self._refreshFrame)
+        self._browser = browser
+        if browser:
+            self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._refreshFrame)
+
+    def _refreshFrame(self, caller=None, event=None) -> None:
+        frames = self._browser and self._parameterNode.outputSequence
+        mark = sequences.shownMark(frames) if frames else ""
+        self.ui.frameLabel.text = {
+            "": "",
+            sequences.ACQUIRED: _("This frame is acquired: it was measured."),
+            sequences.SYNTHETIC: _("This frame is synthetic: it was computed, not measured."),
+        }[mark]
 
     # What the user does
 
@@ -185,8 +206,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onAdvancedCollapsed(self, collapsed) -> None:
         """The graphics cards are looked for when a user first looks for them."""
-        if not collapsed and self._engineInfo is None:
-            self._engineInfo = EngineInfo(self._onEngineInfo)
+        if not collapsed:
             self._engineInfo.ask()
 
     def _onEngineInfo(self, info: dict) -> None:
@@ -196,7 +216,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSideBySideButton(self, checked=False) -> None:
         with slicer.util.tryWithErrorDisplay(_("The views could not be arranged."), waitCursor=False):
-            review.showSideBySide(self._acquiredPhase(), self._parameterNode.outputSequence)
+            review.showSideBySide(self._parameterNode.outputSequence)
 
     def onLossButton(self, checked=False) -> None:
         with slicer.util.tryWithErrorDisplay(_("The loss curve could not be shown."), waitCursor=False):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import qt
 import vtk
 
 import tools
+from TTTInterpolationLib import engine_info
 from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme
 
 
@@ -97,6 +100,27 @@ def test_the_graphics_cards_are_asked_of_the_engine_when_advanced_is_opened_firs
     offered = [panel.ui.deviceComboBox.itemText(n) for n in range(panel.ui.deviceComboBox.count)]
     assert offered[0] == "Automatic" and offered[1].startswith("CPU, ")
     assert panel.ui.deviceComboBox.currentText == "cuda:7", "what was chosen stays chosen"
+
+
+def test_the_engine_is_asked_again_where_it_had_no_answer(panel, monkeypatch):
+    process, advanced = panel.widget._engineInfo._process, panel.ui.advancedCollapsibleButton
+    with monkeypatch.context() as before_torch:
+        before_torch.setattr(engine_info, "engineCommand", lambda *words: [sys.executable, "-c", "raise ImportError"])
+        advanced.collapsed = False
+        tools.turn_until(lambda: process.state() == qt.QProcess.NotRunning)
+    assert panel.ui.deviceComboBox.itemText(1) == "CPU"
+    advanced.collapsed = True
+    advanced.collapsed = False
+    tools.turn_until(lambda: process.state() == qt.QProcess.NotRunning)
+    assert panel.ui.deviceComboBox.itemText(1).startswith("CPU, ")
+
+
+def test_choices_outlive_the_import_of_another_scene(panel, pair, scene):
+    panel.choices.phase0, panel.choices.phase1 = pair[1], pair[0]
+    scene.InvokeEvent(scene.StartImportEvent)
+    scene.InvokeEvent(scene.EndImportEvent)
+    assert (panel.choices.phase0, panel.choices.phase1) == (pair[1], pair[0])
+    assert panel.ui.phase0Selector.currentNode() is pair[1] and panel.ui.applyButton.enabled
 
 
 def test_a_weights_file_can_be_chosen(panel, monkeypatch):

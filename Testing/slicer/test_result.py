@@ -34,7 +34,7 @@ def built(scene, geometry, dtype=np.int16, times=(0.0, 0.5, 1.0)):
         frame = BeatingHeart.within(geometry).frame(geometry, time, dtype=dtype)
         sequences.addItem(sequence, volumes.fromEngine(frame), 100 * time, acquired=n != 1)
     frames = sequences.place(scene, sequence)
-    sequences.annotate(frames, REPORT, ["ED", "ES"])
+    sequences.annotate(frames, REPORT, [nodes[0], nodes[-1]])
     return nodes, frames
 
 
@@ -156,14 +156,31 @@ def test_a_result_has_the_grid_type_window_place_and_marks_of_its_inputs(scene, 
 
 
 def test_a_chosen_output_takes_the_new_frames_in_place_of_what_it_held(scene):
-    _nodes, chosen = built(scene, tools.SMALL)
+    nodes, chosen = built(scene, tools.SMALL)
     name, identity = chosen.GetName(), chosen.GetID()
     new = sequences.newSequence("new")
     for index in (0, 100):
         sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), index, True)
-    assert sequences.place(scene, new, chosen) is chosen
+    assert sequences.place(scene, new, chosen, [nodes[0], nodes[-1]]) is chosen
     assert (chosen.GetName(), chosen.GetID(), chosen.GetNumberOfDataNodes()) == (name, identity, 2)
     assert [chosen.GetNthIndexValue(n) for n in range(2)] == ["0", "100"]
+
+
+def test_the_result_of_other_inputs_is_kept_though_it_is_the_chosen_output(scene):
+    nodes, chosen = built(scene, tools.SMALL)
+    new = sequences.newSequence("new")
+    sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), 0, True)
+    placed = sequences.place(scene, new, chosen, [nodes[1], nodes[-1]])
+    assert placed is not chosen and placed.GetScene() is scene and chosen.GetNumberOfDataNodes() == 3
+
+
+def test_a_result_knows_the_phase_it_was_made_from(scene):
+    nodes, frames = built(scene, tools.SMALL)
+    assert sequences.acquiredPhaseOf(frames) is nodes[0]
+    of_sequence = sequences.place(scene, sequences.newSequence("of a sequence"))
+    browser = sequences.browse(frames, like=nodes[0])
+    sequences.annotate(of_sequence, REPORT, [frames])
+    assert sequences.acquiredPhaseOf(of_sequence) is browser.GetProxyNode(frames)
 
 
 def assert_same(read, frames, flipped: bool) -> None:
@@ -261,9 +278,9 @@ def test_a_markup_at_phase_0_lands_where_the_phantoms_motion_puts_it(scene, geom
 
 
 def test_the_loss_curve_has_a_line_for_each_pair_and_is_replaced_when_asked_for_again(scene):
-    _nodes, frames = built(scene, tools.SMALL)
+    nodes, frames = built(scene, tools.SMALL)
     uneven = [{"losses": [0.5, 0.25, 0.125]}, {"losses": [0.4]}]
-    sequences.annotate(frames, {**REPORT, "adaptation": uneven}, ["ED"])
+    sequences.annotate(frames, {**REPORT, "adaptation": uneven}, nodes[:1])
     before = len(tools.contents(scene))
     for _time in range(2):
         chart = review.lossChart(frames)

@@ -14,9 +14,11 @@ import slicer
 
 import tools
 from tools import contents, turn_until
+from ttt4d.errors import InputError
 from TTTInterpolationLib import job, sequences, volumes
 from TTTInterpolationLib.engine_info import packagedWeights
 from TTTInterpolationLib.parameters import InputKind
+from TTTInterpolationLib.run import Callbacks
 
 
 @pytest.fixture
@@ -49,6 +51,7 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
     monkeypatch.setattr(panel.widget._progress, "update", lambda message: (told.append(message), update(message)))
     began = time.monotonic()
     panel.ui.applyButton.click()
+    run = panel.logic.runOf(panel.choices)
     assert panel.running and panel.ui.applyButton.text == "Cancel" and panel.ui.applyButton.enabled
     assert panel.ui.statusLabel.text.startswith("Starting"), "said at once, before the child can say anything"
     assert panel.ui.progressBar.visible
@@ -74,12 +77,14 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
         browser.SetSelectedItemNumber(n)
         shown_now = slicer.util.arrayFromVolume(proxy)
         assert np.array_equal(shown_now, slicer.util.arrayFromVolume(frames.GetNthDataNode(n)))
+        assert ("acquired" if n in (0, 3) else "synthetic") in panel.ui.frameLabel.text
     assert np.array_equal(shown_now, slicer.util.arrayFromVolume(pair[1])), "the last frame is phase 1, bit for bit"
     assert (proxy.GetDisplayNode().GetWindow(), proxy.GetDisplayNode().GetLevel()) == (800, 400)
     assert panel.ui.playWidget.enabled and panel.ui.sideBySideButton.enabled
     assert "4 frames in" in panel.ui.statusLabel.text
     assert panel.ui.applyButton.text == "Apply"
     assert os.listdir(temporary_folder) == [], "the temporary folder is removed"
+    assert not (run._inputs or run._frames), "Qt may keep the run, but the run keeps no volume"
 
     assert panel.ui.lossButton.enabled and [len(losses) for losses in sequences.lossesOf(frames)] == [1]
 
@@ -157,12 +162,28 @@ def test_what_the_engine_refuses_is_shown_in_its_own_sentence(panel, temporary_f
     assert os.listdir(temporary_folder) == []
 
 
-def test_a_temporary_folder_that_is_not_there_is_said_before_anything_starts(panel, shown, tmp_path):
+def test_a_temporary_folder_that_is_not_there_is_said_before_anything_starts(panel, tmp_path):
     panel.choices.advanced.temporaryFolder = str(tmp_path / "nowhere")
-    with pytest.raises(Exception) if tools.IN_SLICER else tools.nothing():
-        panel.ui.applyButton.click()
+    with pytest.raises(InputError, match="temporary folder .* choose another one"):
+        panel.logic.apply(panel.choices, Callbacks())
     assert not panel.running
-    assert "temporary folder" in shown[0][0] and "choose another one" in shown[0][0]
+
+
+def test_another_patients_run_keeps_the_first_result(panel, scene, temporary_folder):
+    for node in tools.heart(scene, tools.SMALL, times=(0.2, 0.8)):
+        node.SetName(f"other {node.GetName()}")
+    panel.choices.displacementSequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
+    results = []
+    for names in (("ED", "ES"), ("other ED", "other ES"), ("other ED", "other ES")):
+        panel.choices.phase0, panel.choices.phase1 = (scene.GetFirstNodeByName(name) for name in names)
+        panel.ui.applyButton.click()
+        turn_until(lambda: not panel.running)
+        results.append((panel.choices.outputSequence, panel.choices.displacementSequence))
+    first, other, again = results
+    assert [frames.GetName() for frames, _motion in results] == ["ED interpolated"] + 2 * ["other ED interpolated"]
+    assert first[0] is not other[0] and first[1] is not other[1] and other == again, "the same inputs, the same output"
+    assert all(node.GetNumberOfDataNodes() == 4 for node in (*first, *other))
+    assert sequences.browserOf(first[1]) is sequences.browserOf(first[0]) is not sequences.browserOf(other[0])
 
 
 def test_a_child_that_cannot_be_started_is_said(panel, shown, temporary_folder, monkeypatch):

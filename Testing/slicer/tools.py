@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 
@@ -119,8 +118,3 @@ class Panel:
 
 
 IN_SLICER = hasattr(slicer.app, "mainWindow")
-
-
-@contextlib.contextmanager
-def nothing():
-    yield

@@ -102,6 +102,8 @@ class qMRMLNodeComboBox(QComboBox):
         self._scene = scene
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
             scene.AddObserver(event, lambda caller, name: self._update())
+        # As in the application: the rows are made anew after an import, and the choice is lost with them.
+        scene.AddObserver(scene.EndImportEvent, lambda caller, name: self.setCurrentNode(None))
         self._update()
 
     def currentNode(self):

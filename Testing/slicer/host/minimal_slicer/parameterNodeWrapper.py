@@ -113,14 +113,12 @@ def _setValue(self, name, value) -> None:
     node.SetParameter(name, value.name if isinstance(value, enum.Enum) else str(value))
 
 
-def _connectGui(self, gui):
-    """Bind each widget that has the dynamic property SlicerParameterName, both ways."""
+def _connectParametersToGui(self, mapping):
+    """Bind each parameter to its widget, both ways."""
     bound = []
-    for widget in vars(gui).values():
-        name = widget.property("SlicerParameterName")
-        if name:
-            kind, limits, _default = self.fields[name]
-            bound.append((name, *_binding(widget, kind, limits)))
+    for name, widget in mapping.items():
+        kind, limits, _default = self.fields[name]
+        bound.append((name, *_binding(widget, kind, limits)))
     updating = []
 
     def fromNode(caller=None, event=None) -> None:
@@ -178,7 +176,7 @@ _METHODS = {
     "__init__": _init,
     "getValue": _getValue,
     "setValue": _setValue,
-    "connectGui": _connectGui,
+    "connectParametersToGui": _connectParametersToGui,
     "disconnectGui": _disconnectGui,
     "AddObserver": lambda self, event, callback, priority=0.0: self.parameterNode.AddObserver(
         event, callback, priority),
