@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from safetensors.torch import save_file
 
 from test_datasets import write_patient
 from ttt4d import weights
+from ttt4d.canvas import Canvas
 from ttt4d.cli import run
 from ttt4d.errors import InputError, SettingsError
 from ttt4d.training import cache
@@ -19,7 +22,9 @@ from ttt4d.training.command import STAGES
 from ttt4d.training.disguises import disguised
 from ttt4d.training.loop import Trainer, TrainingSettings
 from ttt4d.training.objectives import OBJECTIVES
-from ttt4d.training.samples import Sample
+from ttt4d.training.samples import SLICES, Sample
+from ttt4d.training.wholes import WholeSampler
+from ttt4d.volume import Geometry
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,7 @@ def same(one, other) -> bool:
 def test_there_is_a_frame_between_the_phases(count, ed, es, seed):
     beat = cache.Beat(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), ed % count, es % count,
                       torch.tensor([[0.0, 1.0]] * count))
-    start, length = draw_phases(beat, torch.Generator().manual_seed(seed))
+    start, length = draw_phases(beat, 0.55, torch.Generator().manual_seed(seed))
     assert 0 <= start < count and 2 <= length <= count
 
 
@@ -68,6 +73,21 @@ def test_a_sample_s_frames_are_of_one_beat_in_order_of_time(beats, seed):
     assert 0 <= sample.phase0.min() and sample.phase0.max() <= 1
     assert torch.all((0 < sample.time) & (sample.time < 1))
     assert sample.upright.shape[:2] == (2, 1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 999))
+def test_whole_images_come_on_the_grid_of_deployment(beats, seed):
+    sample = WholeSampler(beats, crop=17, batch=3).draw(torch.Generator().manual_seed(seed))
+    size = (sample.phase0.shape[2], *beats[0].frames.shape[2:])
+    assert tuple(sample.phase0.shape[2:]) == Canvas.fit(Geometry(size, SLICES), 4, 10**6).padded
+    assert sample.phase0.shape == sample.truth.shape and torch.all((0 < sample.time) & (sample.time < 1))
+
+
+def test_images_of_several_sizes_are_never_in_one_batch(beats):
+    sampler = WholeSampler([*beats, dataclasses.replace(beats[0], frames=beats[0].frames[..., :20])], 17, 4)
+    generator = torch.Generator().manual_seed(0)
+    assert {sampler.draw(generator).phase0.shape[-1] for _ in range(20)} == {21, 29}
 
 
 def test_the_same_draws_give_the_same_sample(beats):
@@ -210,7 +230,7 @@ def test_a_crop_that_cannot_be_is_refused_in_a_sentence(tmp_path, crop, words, c
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("source", [[], ["--generated"]])
+@pytest.mark.parametrize("source", [[], ["--whole"], ["--generated"]])
 def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, source, stage):
     """The data in the ACDC layout, or none at all."""
     for number in range(1, 11):
@@ -221,4 +241,4 @@ def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, sourc
     assert status == 0
     card = weights.load(str(output)).card
     assert card["name"] == "made" and card["stages"][0]["steps"] == 1
-    assert card["stages"][0]["data"] == ("generated" if source else "acquired")
+    assert card["stages"][0]["data"] == ("generated" if "--generated" in source else "acquired")

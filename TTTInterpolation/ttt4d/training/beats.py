@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -20,15 +20,15 @@ from .samples import Sample
 BEND = 3.0
 
 
-def draw_phases(beat: Beat, generator: Generator) -> Tuple[int, int]:
-    """The frame number of phase 0 and how many frames later phase 1 comes, at least two: half of the time ED to ES as
-    at deployment, else ES to the next ED, or any part of the cycle.
+def draw_phases(beat: Beat, ed_to_es: float, generator: Generator) -> Tuple[int, int]:
+    """The frame number of phase 0 and how many frames later phase 1 comes, at least two: a share of the time ED to ES
+    as at deployment, else ES to the next ED, or mostly any part of the cycle.
     """
     count = len(beat.frames)
     kind = uniform(0, 1, generator)
-    if kind < 0.55 and beat.es - beat.ed > 1:
+    if kind < ed_to_es and beat.es - beat.ed > 1:
         start, length = beat.ed, beat.es - beat.ed
-    elif kind < 0.65 and (beat.ed - beat.es) % count > 1:
+    elif kind < ed_to_es + 0.22 * (1 - ed_to_es) and (beat.ed - beat.es) % count > 1:
         start, length = beat.es, (beat.ed - beat.es) % count
     else:
         start, length = integer(0, count - 1, generator), integer(2, max(2, count // 2), generator)
@@ -52,6 +52,9 @@ class BeatSampler:
     another contrast; three batches in ten as another scanner shows them.
     """
 
+    ED_TO_ES = 0.55
+    DISGUISED = 0.3
+
     def __init__(self, beats: List[Beat], crop: int = 65, batch: int = 4) -> None:
         smallest = min(min(beat.frames.shape[2:]) for beat in beats)
         if crop > smallest:
@@ -62,21 +65,25 @@ class BeatSampler:
     def draw(self, generator: Generator) -> Sample:
         """Each item from another patient."""
         depth = 7 if uniform(0, 1, generator) < 0.8 else 5
-        beats = [b for b in self.beats if b.frames.shape[1] >= depth] or self.beats
+        beats = self._alike([b for b in self.beats if b.frames.shape[1] >= depth] or self.beats, generator)
         depth = min(depth, min(b.frames.shape[1] for b in beats))
         items, times = [], []
         for _ in range(self.batch):
             beat = beats[integer(0, len(beats) - 1, generator)]
-            start, length = draw_phases(beat, generator)
+            start, length = draw_phases(beat, self.ED_TO_ES, generator)
             moment = integer(1, length - 1, generator)
             times.append(moment / length)
-            items.append(self._cropped(scaled_frames(beat, start, length, moment), depth, generator))
+            items.append(self._shown(scaled_frames(beat, start, length, moment), depth, generator))
         frames = torch.stack(items)[:, :, None].unbind(1)
         upright = beat.frames[[start, (start + length) % len(beat.frames)]].float() / 255
         sample = Sample(*frames, torch.tensor(times), self._crop(upright, depth, generator)[:, None])
-        return disguised(sample, 0.3, generator)
+        return disguised(sample, self.DISGUISED, generator)
 
-    def _cropped(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+    def _alike(self, beats: List[Beat], generator: Generator) -> List[Beat]:
+        """Those of the beats that can share a batch."""
+        return beats
+
+    def _shown(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """(n, k, j, i) in [0, 1] -> an augmented (n, depth, crop, crop)."""
         if uniform(0, 1, generator) < 0.65:
             crop = self._turned(frames, depth, generator)
@@ -87,9 +94,7 @@ class BeatSampler:
                 crop = crop.flip(axis)
         if uniform(0, 1, generator) < 0.5:
             crop = crop.transpose(2, 3)
-        if uniform(0, 1, generator) < 0.5:
-            crop = crop.clamp(min=0) ** math.exp(uniform(-0.3, 0.3, generator))
-        return crop
+        return contrast(crop, generator)
 
     def _crop(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
         """(n, k, j, i) -> (n, depth, crop, crop), from anywhere inside."""
@@ -98,22 +103,34 @@ class BeatSampler:
         return frames[:, k:k + depth, j:j + self.crop, i:i + self.crop]
 
     def _turned(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
-        """A crop seen from any angle in the plane of the slices, up to a fifth larger or smaller, and bent: another
-        anatomy with the same course.
-        """
+        """A crop seen from any angle in the plane of the slices, up to a fifth larger or smaller, and bent."""
         slab = integer(0, frames.shape[1] - depth, generator)
-        frames = frames[:, slab:slab + depth]
-        size = frames.shape[1:]
         angle, scale = uniform(-math.pi, math.pi, generator), math.exp(uniform(-0.18, 0.18, generator))
-        grid = sampling.identity((size[0], self.crop, self.crop), frames)
-        half = (self.crop - 1) / 2
         # The middle of the crop stays far enough inside that little of it lies beyond the image's edge.
-        room = [max((n - 1) / 2 - half * scale, 0) + 4 for n in size[1:]]
-        middle = [(n - 1) / 2 + uniform(-r, r, generator) for n, r in zip(size[1:], room)]
-        j, i = (grid[:, 1] - half) * scale, (grid[:, 2] - half) * scale
-        knots = uniform(0, BEND, generator) * torch.randn((1, 2, 5, 5), generator=generator)
-        bend = F.interpolate(knots, size=(self.crop, self.crop), mode="bicubic", align_corners=True)
-        j, i = j + bend[:, :1], i + bend[:, 1:]
-        index = torch.stack([grid[:, 0], middle[0] + math.cos(angle) * j - math.sin(angle) * i,
-                             middle[1] + math.sin(angle) * j + math.cos(angle) * i], dim=1)
-        return sampling.sample(frames[None], index)[0]
+        room = [max((n - 1) / 2 - (self.crop - 1) / 2 * scale, 0) + 4 for n in frames.shape[2:]]
+        return bent(frames[:, slab:slab + depth], (self.crop, self.crop), room, angle, scale, generator)
+
+
+def bent(frames: Tensor, size: Tuple[int, int], room: Sequence[float], angle: float, scale: float,
+         generator: Generator) -> Tensor:
+    """(n, k, j, i) -> (n, k, *size): turned and scaled within the slices, and bent: another anatomy with the same
+    course.
+
+    room: voxels along (j, i) by which the middle may lie off the image's.
+    """
+    grid = sampling.identity((frames.shape[1], *size), frames)
+    j0, i0 = ((n - 1) / 2 + uniform(-r, r, generator) for n, r in zip(frames.shape[2:], room))
+    j, i = ((grid[:, axis] - (n - 1) / 2) * scale for axis, n in zip((1, 2), size))
+    knots = torch.randn((1, 2, *(n // 16 + 1 for n in size)), generator=generator)
+    bend = F.interpolate(uniform(0, BEND, generator) * knots, size=size, mode="bicubic", align_corners=True)
+    j, i = j + bend[:, :1], i + bend[:, 1:]
+    index = torch.stack([grid[:, 0], j0 + math.cos(angle) * j - math.sin(angle) * i,
+                         i0 + math.sin(angle) * j + math.cos(angle) * i], dim=1)
+    return sampling.sample(frames[None], index)[0]
+
+
+def contrast(frames: Tensor, generator: Generator) -> Tensor:
+    """Every second time with another gamma."""
+    if uniform(0, 1, generator) < 0.5:
+        frames = frames.clamp(min=0) ** math.exp(uniform(-0.3, 0.3, generator))
+    return frames

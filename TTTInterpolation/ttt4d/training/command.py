@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=4, help="samples a step (default: 4)")
     parser.add_argument("--crop", type=int, default=65,
                         help="edge of a sample within the slice, 8 m + 1 voxels (default: 65)")
+    parser.add_argument("--whole", action="store_true",
+                        help="learn from whole images, most of them the way up they were acquired, rather than from "
+                             "crops seen from every side: the last stage for images that always look alike")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--seed", type=int, default=0)
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from .cache import load
     from .loop import Trainer, TrainingSettings
     from .objectives import OBJECTIVES
+    from .wholes import WholeSampler
 
     output = Path(args.output)
     if output.suffix != ".safetensors" or not output.absolute().parent.is_dir():
@@ -61,13 +65,15 @@ def run(args: argparse.Namespace) -> int:
     device = choose(args.device, messages)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    inputs = {"batch": args.batch, "crop": args.crop,
+    if args.generated and args.whole:
+        raise SettingsError("Generated anatomies are whole already: leave --whole out.")
+    inputs = {"batch": args.batch, "crop": args.crop, "whole": args.whole,
               "start": weights.checksum(weights.locate(args.start)) if args.start else ""}
     if args.generated:
         sampler = AnatomySampler(args.crop, args.batch)
     else:
         cache = _cache(args)
-        sampler = BeatSampler(load(cache), args.crop, args.batch)
+        sampler = (WholeSampler if args.whole else BeatSampler)(load(cache), args.crop, args.batch)
         inputs["data"] = weights.checksum(cache)
     torch.manual_seed(args.seed)
     model = weights.load(args.start) if args.start else weights.new_model()
@@ -115,6 +121,7 @@ def _cache(args: argparse.Namespace) -> Path:
 def _card(args: argparse.Namespace, trainer: Any, device: Any, before: Dict[str, Any]) -> Dict[str, Any]:
     """What the weights file says of itself: this stage, after those of the file it started from."""
     stage = {"stage": args.stage, "data": "generated" if args.generated else "acquired",
-             "steps": trainer.step, "batch": args.batch, "crop": args.crop, "seed": args.seed,
-             "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1), "device": device.type}
+             "crop": "whole" if args.whole else args.crop, "steps": trainer.step, "batch": args.batch,
+             "seed": args.seed, "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1),
+             "device": device.type}
     return {"name": args.name, "date": datetime.date.today().isoformat(), "stages": [*before.get("stages", []), stage]}
