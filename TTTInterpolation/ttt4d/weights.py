@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -40,6 +41,27 @@ def new_model(settings: NetworkSettings = NetworkSettings()) -> Model:
     return Model(InterpolationNetwork(settings), {name: task_class(name)(settings) for name in TASKS}, {})
 
 
+def mean(models: Sequence[Model]) -> Model:
+    """The mean of the weights of models of one kind, better than each where they come from one start (model soup).
+
+    Raises WeightsError where they are of different kinds. The card tells the stages of each.
+    """
+    if len(models) == 1:
+        return models[0]
+    first = models[0]
+    if any(m.network.settings != first.network.settings or m.tasks.keys() != first.tasks.keys() for m in models):
+        raise WeightsError("These weights are of different widths or tasks, which have no mean: give one of them.")
+    stages = [{"stage": "mean", "of": [model.card.get("stages", []) for model in models]}]
+    result = Model(copy.deepcopy(first.network), copy.deepcopy(first.tasks), {"stages": stages})
+    states = [_parts(model).state_dict() for model in models]
+    _parts(result).load_state_dict({key: torch.stack([state[key] for state in states]).mean(0) for key in states[0]})
+    return result
+
+
+def _parts(model: Model) -> nn.ModuleDict:
+    return nn.ModuleDict({"network": model.network, **model.tasks})
+
+
 def names() -> Tuple[str, ...]:
     """The packaged weights, and the names that stand for them."""
     packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
@@ -64,9 +86,7 @@ def checksum(path: Path) -> str:
 
 def save(path: Path, model: Model, card: Dict[str, Any]) -> None:
     """Write a model; card: what the model card says of it (name, data, licence, date, command, seed, figures)."""
-    tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
-    for name, task in model.tasks.items():
-        tensors.update({f"{name}.{k}": v.detach().cpu().contiguous() for k, v in task.state_dict().items()})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in _parts(model).state_dict().items()}
     save_file(tensors, str(path), metadata={"format": FORMAT, "network": json.dumps(model.network.settings.to_json()),
                                             "card": json.dumps(card)})
 

@@ -208,6 +208,18 @@ def test_a_checkpoint_of_other_data_is_refused(trainer):
         trainer(steps=1, inputs={"crop": 97})
 
 
+def test_no_steps_write_the_mean_of_the_weights_to_start_from(small, tmp_path):
+    starts = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        starts.append(str(tmp_path / f"{seed}.safetensors"))
+        weights.save(starts[-1], weights.new_model(small), {"stages": [seed]})
+    output = tmp_path / "mean.safetensors"
+    assert run(["train", "--generated", "--start", *starts, "--steps", "0", "-o", str(output), "--device", "cpu"]) == 0
+    one, other, mean = (weights.load(path).network.state_dict() for path in (*starts, str(output)))
+    assert all(torch.allclose(mean[key], (one[key] + other[key]) / 2) for key in mean)
+
+
 def test_a_cache_of_other_cases_is_not_taken_for_these(tmp_path):
     for number in range(1, 21):
         write_patient(tmp_path / ("one" if number <= 10 else "other"), f"{number:03d}", size=(5, 24, 26))

@@ -138,6 +138,18 @@ def test_a_task_whose_head_came_later_is_missing_and_the_rest_works(parts, phase
         frames("rotation")
 
 
+def test_the_mean_of_models_lies_between_them_and_tells_of_both(small):
+    one, other = (weights.Model(m.network, m.tasks, {"stages": [n]}) for n, m in
+                  enumerate((weights.new_model(small), weights.new_model(small))))
+    between = weights.mean([one, other])
+    for part in ("network", "rotation", "reconstruction"):
+        a, b, mean = ((m.network if part == "network" else m.tasks[part]).state_dict() for m in (one, other, between))
+        assert all(torch.allclose(mean[key], (a[key] + b[key]) / 2) for key in a)
+    assert between.card["stages"] == [{"stage": "mean", "of": [[0], [1]]}]
+    with pytest.raises(WeightsError, match="no mean"):
+        weights.mean([one, weights.new_model()])
+
+
 def test_weights_of_other_widths_than_they_say_are_refused(parts, tmp_path):
     tensors, header = parts
     header["network"] = json.dumps({"features": [4, 6, 10], "motion": [8, 8], "refinement": [6, 8]})

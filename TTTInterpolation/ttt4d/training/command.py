@@ -26,9 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", metavar="FILE", help="packed training data; made from --data where it is missing")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the weights file to write, .safetensors")
     parser.add_argument("--name", default="cardiac", help="the weights' name in their card (default: cardiac)")
-    parser.add_argument("--start", metavar="NAME|FILE", help="weights to start from (default: fresh ones)")
+    parser.add_argument("--start", metavar="NAME|FILE", nargs="+", default=[],
+                        help="weights to start from, of several their mean (default: fresh ones)")
     parser.add_argument("--stage", choices=STAGES, default="supervised", help="what is minimised (default: supervised)")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=6000,
+                        help="gradient steps (default: 6000); 0 writes the start as it is, such as a mean")
     parser.add_argument("--batch", type=int, default=4, help="samples a step (default: 4)")
     parser.add_argument("--crop", type=int, default=65,
                         help="edge of a sample within the slice, 8 m + 1 voxels (default: 65)")
@@ -57,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output)
     if output.suffix != ".safetensors" or not output.absolute().parent.is_dir():
         raise OutputError("The weights file must end in .safetensors and lie in a folder that exists: choose another.")
-    if min(args.steps, args.batch) < 1 or not 0 < args.learning_rate < 1:
-        raise SettingsError("Steps and batch must be 1 or more, the learning rate between 0 and 1.")
+    if args.steps < 0 or args.batch < 1 or not 0 < args.learning_rate < 1:
+        raise SettingsError("Steps must be 0 or more, the batch 1 or more, the learning rate between 0 and 1.")
     if args.crop < 17 or args.crop % 8 != 1:
         raise SettingsError(f"A crop of {args.crop} does not fit the network's pyramid: choose 17, 25, 33, ... 65, ...")
     messages = []
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.generated and args.whole:
         raise SettingsError("Generated anatomies are whole already: leave --whole out.")
     inputs = {"batch": args.batch, "crop": args.crop, "whole": args.whole,
-              "start": weights.checksum(weights.locate(args.start)) if args.start else ""}
+              "start": [weights.checksum(weights.locate(start)) for start in args.start]}
     if args.generated:
         sampler = AnatomySampler(args.crop, args.batch)
     else:
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         sampler = (WholeSampler if args.whole else BeatSampler)(load(cache), args.crop, args.batch)
         inputs["data"] = weights.checksum(cache)
     torch.manual_seed(args.seed)
-    model = weights.load(args.start) if args.start else weights.new_model()
+    model = weights.mean([weights.load(start) for start in args.start]) if args.start else weights.new_model()
     trainer = Trainer(sampler.draw, OBJECTIVES[args.stage],
                       TrainingSettings(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed), device,
                       output.with_suffix(".checkpoint"), model, inputs)
@@ -124,4 +126,5 @@ def _card(args: argparse.Namespace, trainer: Any, device: Any, before: Dict[str,
              "crop": "whole" if args.whole else args.crop, "steps": trainer.step, "batch": args.batch,
              "seed": args.seed, "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1),
              "device": device.type}
-    return {"name": args.name, "date": datetime.date.today().isoformat(), "stages": [*before.get("stages", []), stage]}
+    stages = before.get("stages", []) + ([stage] if args.steps else [])
+    return {"name": args.name, "date": datetime.date.today().isoformat(), "stages": stages}
