@@ -153,7 +153,7 @@ def test_the_network_finds_the_beat_along_the_right_axes(found, grid, seed):
     along = agreement(motion, heart.displacement(grid, 0, 0.5) * grid.spacing, first.array)
     # Through the slices the images tell next to nothing; within them each component is its own, and right way round.
     assert along[1, 1] > 0.6 and along[2, 2] > 0.6
-    assert max(abs(along[1, 2]), abs(along[2, 1])) < 0.6 * min(along[1, 1], along[2, 2])
+    assert max(abs(along[1, 2]), abs(along[2, 1])) < 0.3
     blend = (first.array.astype(float) + last.array) / 2
     assert error(frame, truth.array) < error(blend, truth.array)
 
