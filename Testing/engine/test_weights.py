@@ -171,10 +171,21 @@ def test_the_checksum_is_the_file_s(small_weights, tmp_path):
     assert weights.checksum(Path(small_weights)) == hashlib.sha256(Path(small_weights).read_bytes()).hexdigest()
 
 
+def runs_of(stages):
+    """Every run of training that a card tells of, those behind a mean too."""
+    for stage in stages:
+        if stage["stage"] == "mean":
+            for behind in stage["of"]:
+                yield from runs_of(behind)
+        else:
+            yield stage
+
+
 @pytest.mark.parametrize("name", weights.names())
 def test_packaged_weights_say_how_they_were_made_and_for_what(name):
     card = weights.load(name).card
     assert card["date"] and card["licence"]
-    assert all({"stage", "data", "steps", "seed", "learning_rate"} <= set(stage) for stage in card["stages"])
+    runs = list(runs_of(card["stages"]))
+    assert runs and all({"stage", "data", "steps", "seed", "learning_rate"} <= set(run) for run in runs)
     words = weights.locate(name).with_suffix(".md").read_text(encoding="utf-8").lower()
     assert all(word in words for word in ("not for clinical use", "licence", "data", "protocol", "seed", card["date"]))
