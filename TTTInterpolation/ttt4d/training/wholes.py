@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..network.features import padded_size, pyramid_strides
+from ..network.interpolator import NetworkSettings
 from .beats import BeatSampler, bent, contrast
 from .cache import Beat
 from .draws import integer, uniform
@@ -20,7 +21,6 @@ from .samples import SLICES
 
 # Of the images, those shown nearly as they were acquired; the others from any side.
 UPRIGHT = 0.6
-LEVELS = 4
 
 
 class WholeSampler(BeatSampler):
@@ -48,6 +48,6 @@ class WholeSampler(BeatSampler):
             if uniform(0, 1, generator) < 0.5:
                 frames = frames.flip(axis)
         size = tuple(frames.shape[1:])
-        wanted = padded_size(size, pyramid_strides(size, SLICES, LEVELS))
+        wanted = padded_size(size, pyramid_strides(size, SLICES, len(NetworkSettings().features)))
         pad = [n for w, s in zip(reversed(wanted), reversed(size)) for n in (0, w - s)]
         return F.pad(contrast(frames, generator), pad, mode="replicate")
