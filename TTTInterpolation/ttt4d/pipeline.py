@@ -218,6 +218,9 @@ class _Run:
         scale = IntensityScale.of([phase0, phase1])
         native0, native1 = (scale.to_unit(phase.array).to(self.device) for phase in (phase0, phase1))
         residual_scale = self._residual_scale(scale, phase0, phase1)
+        led_on = None
+        if self.reached is not None:
+            led_on = torch.from_numpy(self.reached).permute(3, 0, 1, 2)[None].to(self.device)
         with torch.no_grad(), self._precision():
             features = self.network.features(batch.phases, self.canvas.strides)
         for times in _together(self.times[already - 1:]):
@@ -229,12 +232,12 @@ class _Run:
                 began = clock.monotonic()
                 one = estimate.item(n)
                 one = dataclasses.replace(one, residual=one.residual * residual_scale(time))
-                array, displacement = self._at_native_resolution(one, native0, native1, scale)
+                array, displacement = self._at_native_resolution(one, native0, native1, scale, led_on)
                 self.seconds["interpolation"] += clock.monotonic() - began
                 yield self._frame(array, pair, time, False, displacement)
         if self.displacements:
             end = self._estimate(batch, features, (1.0,)).item(0)
-            self.reached = self._at_native_resolution(end, native0, native1, scale)[1]
+            self.reached = self._at_native_resolution(end, native0, native1, scale, led_on)[1]
 
     @torch.no_grad()
     def _estimate(self, batch: Batch, features: List[torch.Tensor], times: Tuple[float, ...]) -> Estimate:
@@ -253,24 +256,24 @@ class _Run:
 
     @torch.no_grad()
     def _at_native_resolution(self, estimate: Estimate, native0: torch.Tensor, native1: torch.Tensor,
-                              scale: IntensityScale) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+                              scale: IntensityScale, led_on: Optional[torch.Tensor]
+                              ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """A frame, and its displacement to the first phase if asked for.
+
+        led_on: the displacement (1, 3, k, j, i) of the pair's phase 0; None where that is the first phase.
+        """
         array = np.empty(self.canvas.native, dtype=self.dtype)
         displacement = np.empty((*self.canvas.native, 3), dtype=np.float32) if self.displacements else None
         for slab, frame, to0 in self.canvas.restore(estimate, native0, native1):
             array[slab] = scale.from_unit(frame)
             if displacement is not None:
-                displacement[slab] = self._to_first(to0, slab.start).permute(1, 2, 3, 0).cpu().numpy()
+                if led_on is not None:
+                    index = sampling.identity(to0.shape[1:], to0) + to0
+                    index[:, 0] += slab.start
+                    to0 = to0 + sampling.sample(led_on, index)[0]
+                displacement[slab] = to0.permute(1, 2, 3, 0).cpu().numpy()
             stop_if(self.cancelled)
         return array, displacement
-
-    def _to_first(self, to0: torch.Tensor, start: int) -> torch.Tensor:
-        """A slab (3, k, j, i) of the displacement to its pair's phase 0, from slice `start`, led on to the first phase.
-        """
-        if self.reached is None:
-            return to0
-        index = sampling.identity(to0.shape[1:], to0) + to0
-        index[:, 0] += start
-        return to0 + sampling.sample(torch.from_numpy(self.reached).permute(3, 0, 1, 2)[None].to(to0), index)[0]
 
     @staticmethod
     def _residual_scale(scale: IntensityScale, phase0: Volume, phase1: Volume):

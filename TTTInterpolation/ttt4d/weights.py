@@ -35,6 +35,11 @@ class Model:
     tasks: Dict[str, nn.Module]
     card: Dict[str, Any]
 
+    @property
+    def modules(self) -> nn.ModuleDict:
+        """All that has weights, by the names they have in a file."""
+        return nn.ModuleDict({"network": self.network, **self.tasks})
+
 
 def new_model(settings: NetworkSettings = NetworkSettings()) -> Model:
     """A model with fresh weights, drawn from torch's global generator."""
@@ -53,13 +58,9 @@ def mean(models: Sequence[Model]) -> Model:
         raise WeightsError("These weights are of different widths or tasks, which have no mean: give one of them.")
     stages = [{"stage": "mean", "of": [model.card.get("stages", []) for model in models]}]
     result = Model(copy.deepcopy(first.network), copy.deepcopy(first.tasks), {"stages": stages})
-    states = [_parts(model).state_dict() for model in models]
-    _parts(result).load_state_dict({key: torch.stack([state[key] for state in states]).mean(0) for key in states[0]})
+    states = [model.modules.state_dict() for model in models]
+    result.modules.load_state_dict({key: torch.stack([state[key] for state in states]).mean(0) for key in states[0]})
     return result
-
-
-def _parts(model: Model) -> nn.ModuleDict:
-    return nn.ModuleDict({"network": model.network, **model.tasks})
 
 
 def names() -> Tuple[str, ...]:
@@ -86,7 +87,7 @@ def checksum(path: Path) -> str:
 
 def save(path: Path, model: Model, card: Dict[str, Any]) -> None:
     """Write a model; card: what the model card says of it (name, data, licence, date, command, seed, figures)."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in _parts(model).state_dict().items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.modules.state_dict().items()}
     save_file(tensors, str(path), metadata={"format": FORMAT, "network": json.dumps(model.network.settings.to_json()),
                                             "card": json.dumps(card)})
 

@@ -51,7 +51,7 @@ class Trainer:
         self.draw, self.objective, self.settings, self.inputs = draw, objective, settings, dict(inputs)
         self.device, self.checkpoint = device, checkpoint
         self.model = model or new_model()
-        self.modules = nn.ModuleDict({"network": self.model.network, **self.model.tasks}).to(device)
+        self.modules = self.model.modules.to(device)
         self.modules.requires_grad_(True).train()
         self.averaged = copy.deepcopy(self.modules)
         self.optimizer = torch.optim.Adam(self.modules.parameters(), lr=settings.learning_rate)
@@ -84,9 +84,7 @@ class Trainer:
             if time.monotonic() - saved > save_every or self.step == self.settings.steps:
                 self.save()
                 saved = time.monotonic()
-        self.model.network.load_state_dict(self.averaged["network"].state_dict())
-        for name, task in self.model.tasks.items():
-            task.load_state_dict(self.averaged[name].state_dict())
+        self.modules.load_state_dict(self.averaged.state_dict())
         return self.model
 
     def _learning_rate(self) -> float:
