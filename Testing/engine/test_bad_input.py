@@ -152,7 +152,7 @@ ARGUMENTS = {
     "an unknown argument": ("--colour", ["--colour"]),
     "a preview of another kind": ("neither .png nor .gif", ["--preview", "out.jpg"]),
     "two outputs of one name": ("same name", ["--report", "out.seq.nrrd"]),
-    "displacements around another output": ("would hold another output", ["--displacements", "d", "--report", "d/r.json"]),
+    "displacements around another": ("would hold another output", ["--displacements", "d", "--report", "d/r.json"]),
     "a report in a missing folder": ("does not exist", ["--report", "nowhere/report.json"]),
     "a preview over an input": ("one of the inputs", ["--displacements", "phases/ed.nrrd"]),
 }
