@@ -215,15 +215,16 @@ class Run:
 
     def _conclude(self, outcome: Outcome):
         """Put what was made into the scene, and nothing before."""
-        inputs = self._inputs.nodes
-        frames = sequences.place(self._scene, self._frames, self._output, inputs)
-        sequences.annotate(frames, outcome.report, inputs)
+        frames = self._placed(self._frames, self._output, outcome)
         if self._displacementOutput:
-            self.displacementSequence = sequences.place(self._scene, self._displacements, self._displacementOutput,
-                                                        inputs)
-            sequences.annotate(self.displacementSequence, outcome.report, inputs)
+            self.displacementSequence = self._placed(self._displacements, self._displacementOutput, outcome)
         sequences.browse(frames, self._inputs.like, self.displacementSequence)
         return frames
+
+    def _placed(self, built, chosen, outcome: Outcome):
+        sequence = sequences.place(self._scene, built, chosen, self._inputs.nodes)
+        sequences.annotate(sequence, outcome.report, self._inputs.nodes)
+        return sequence
 
     def _path(self, *names: str) -> str:
         return os.path.join(self._folder.name, *names)

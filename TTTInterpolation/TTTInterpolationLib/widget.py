@@ -166,6 +166,8 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _follow(self, browser) -> None:
         """Hear of each frame that a browser shows."""
+        if browser is self._browser:
+            return
         if self._browser:
             self.removeObserver(self._browser, vtk.vtkCommand.ModifiedEvent, self._refreshFrame)
         self._browser = browser

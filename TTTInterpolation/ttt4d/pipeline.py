@@ -235,7 +235,8 @@ class _Run:
                 array, displacement = self._at_native_resolution(one, native0, native1, scale, led_on)
                 self.seconds["interpolation"] += clock.monotonic() - began
                 yield self._frame(array, pair, time, False, displacement)
-        if self.displacements:
+        leads_on = not self.settings.cyclic or pair < len(self.pairs) - 1  # a cycle ends where it began
+        if self.displacements and leads_on:
             end = self._estimate(batch, features, (1.0,)).item(0)
             self.reached = self._at_native_resolution(end, native0, native1, scale, led_on)[1]
 

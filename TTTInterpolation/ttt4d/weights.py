@@ -114,7 +114,7 @@ def load(weights: str) -> Model:
         raise WeightsError(f"The header of the weights file '{path.name}' is damaged: get it again.") from error
     # A task whose head came after these weights is left out: only who chooses it has to know.
     trained = {name: task for name, task in model.tasks.items()
-               if not task.state_dict() or any(key.startswith(f"{name}.") for key in tensors)}
+               if not task.has_head or any(key.startswith(f"{name}.") for key in tensors)}
     try:
         for prefix, module in (("network", model.network), *trained.items()):
             module.load_state_dict({k[len(prefix) + 1:]: v for k, v in tensors.items() if k.startswith(prefix + ".")})

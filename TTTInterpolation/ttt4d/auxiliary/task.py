@@ -33,6 +33,11 @@ class AuxiliaryTask(nn.Module):
     iterations: int
     learning_rate: float
 
+    @property
+    def has_head(self) -> bool:
+        """Whether it has parameters of its own, which training must learn and weights must bring."""
+        return next(self.parameters(), None) is not None
+
     def loss(self, network: InterpolationNetwork, batch: Batch, generator: Generator) -> Tensor:
         """L_g of one batch, a scalar. Differentiable in f (`network.features`) and in this head; h is frozen by the
         caller.

@@ -52,6 +52,7 @@ class BeatSampler:
     another contrast; three batches in ten as another scanner shows them.
     """
 
+    # Shares: of the pairs that go from ED to ES, and of the batches that another scanner shows.
     ED_TO_ES = 0.55
     DISGUISED = 0.3
 
@@ -89,9 +90,7 @@ class BeatSampler:
             crop = self._turned(frames, depth, generator)
         else:
             crop = self._crop(frames, depth, generator)
-        for axis in (1, 2, 3):
-            if uniform(0, 1, generator) < 0.5:
-                crop = crop.flip(axis)
+        crop = mirrored(crop, (1, 2, 3), generator)
         if uniform(0, 1, generator) < 0.5:
             crop = crop.transpose(2, 3)
         return contrast(crop, generator)
@@ -127,6 +126,14 @@ def bent(frames: Tensor, size: Tuple[int, int], room: Sequence[float], angle: fl
     index = torch.stack([grid[:, 0], j0 + math.cos(angle) * j - math.sin(angle) * i,
                          i0 + math.sin(angle) * j + math.cos(angle) * i], dim=1)
     return sampling.sample(frames[None], index)[0]
+
+
+def mirrored(frames: Tensor, axes: Sequence[int], generator: Generator) -> Tensor:
+    """Along each of the axes, every second time."""
+    for axis in axes:
+        if uniform(0, 1, generator) < 0.5:
+            frames = frames.flip(axis)
+    return frames
 
 
 def contrast(frames: Tensor, generator: Generator) -> Tensor:

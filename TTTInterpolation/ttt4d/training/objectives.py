@@ -60,7 +60,7 @@ def supervised(model: Model, sample: Sample, generator: Generator) -> Loss:
 
 def _with_an_auxiliary_task(loss: Tensor, model: Model, sample: Sample, generator: Generator) -> Loss:
     """The auxiliary tasks that have a head learn it beside the main task, in the same f, one drawn a step."""
-    heads = [name for name, task in model.tasks.items() if next(task.parameters(), None) is not None]
+    heads = [name for name, task in model.tasks.items() if task.has_head]
     name = heads[int(uniform(0, len(heads), generator))]
     extra = model.tasks[name].loss(model.network, Batch(sample.upright, strides_of(model, sample)), generator)
     return loss + AUXILIARY_WEIGHT * extra, {"main": loss.item(), name: extra.item()}

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from ..network.features import padded_size, pyramid_strides
 from ..network.interpolator import NetworkSettings
-from .beats import BeatSampler, bent, contrast
+from .beats import BeatSampler, bent, contrast, mirrored
 from .cache import Beat
 from .draws import integer, uniform
 from .samples import SLICES
@@ -44,9 +44,7 @@ class WholeSampler(BeatSampler):
             reach = 0.12 if upright else 0.18
             frames = bent(frames, tuple(frames.shape[2:]), (6, 6), angle, math.exp(uniform(-reach, reach, generator)),
                           generator)
-        for axis in (1,) if upright else (1, 2, 3):
-            if uniform(0, 1, generator) < 0.5:
-                frames = frames.flip(axis)
+        frames = mirrored(frames, (1,) if upright else (1, 2, 3), generator)
         size = tuple(frames.shape[1:])
         wanted = padded_size(size, pyramid_strides(size, SLICES, len(NetworkSettings().features)))
         pad = [n for w, s in zip(reversed(wanted), reversed(size)) for n in (0, w - s)]
