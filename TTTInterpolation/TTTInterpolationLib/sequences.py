@@ -6,6 +6,7 @@ import json
 from typing import Dict, Optional
 
 import slicer
+import vtk
 
 PREFIX = "TTTInterpolation."
 FRAME = PREFIX + "Frame"
@@ -111,6 +112,7 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
     if browser is None:
         browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", frames.GetName())
         browser.SetAndObserveMasterSequenceNodeID(frames.GetID())
+    _letGoOfEarlierResults(browser, (frames, displacements))
     browser.SetIndexDisplayFormat("%.0f")
     # One pass takes about a second, as a heartbeat does, and stays slow enough to follow with few frames.
     browser.SetPlaybackRateFps(min(max(frames.GetNumberOfDataNodes(), 5), 20))
@@ -134,6 +136,20 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
             _placeBeside(sequence, like)
     _showLike(browser.GetProxyNode(frames), like)
     return browser
+
+
+def _letGoOfEarlierResults(browser, present) -> None:
+    """Displacements of a run before lead to other frames than those the browser shows now: they stay in the scene, but
+    move nothing any more.
+    """
+    shown = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(shown, True)
+    for sequence in [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]:
+        if sequence not in present and sequence.GetAttribute(INPUTS) is not None:
+            proxy = browser.GetProxyNode(sequence)
+            browser.RemoveSynchronizedSequenceNode(sequence.GetID())
+            if proxy:
+                browser.GetScene().RemoveNode(proxy)
 
 
 def browserOf(sequence) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:

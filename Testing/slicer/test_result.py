@@ -314,6 +314,21 @@ def test_a_run_from_a_script_gives_marked_frames_displacements_and_where_they_co
     assert "Not for clinical use" in attribute["Notice"]
 
 
+def test_displacements_of_a_run_before_stay_in_the_scene_but_no_longer_move_anything(scene, quick, pair, tmp_path):
+    logic = TTTInterpolationLogic()
+    earlier = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
+    own = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "the user's")
+    frames = logic.process(*pair, settings=quick, displacementSequence=earlier, temporaryFolder=str(tmp_path))
+    browser = sequences.browserOf(frames)
+    browser.AddSynchronizedSequenceNode(own)
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.SetAndObserveTransformNodeID(browser.GetProxyNode(earlier).GetID())
+    assert logic.process(*pair, frames, settings=quick, temporaryFolder=str(tmp_path)) is frames
+    assert sequences.browserOf(frames) is browser and browser.IsSynchronizedSequenceNode(own, True)
+    assert sequences.browserOf(earlier) is None and earlier.GetNumberOfDataNodes() == 4
+    assert segmentation.GetParentTransformNode() is None
+
+
 def test_a_failed_run_from_a_script_raises_the_engines_sentence_and_leaves_nothing(scene, quick, pair, tmp_path):
     slicer.util.arrayFromVolume(pair[1])[:] = 7
     before = tools.contents(scene)
