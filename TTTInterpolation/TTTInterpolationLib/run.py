@@ -190,7 +190,7 @@ class Run:
                   else {"phases": [self._phasePath(n) for n in range(2)]})
         return {**inputs, "output": self._path("out"), "settings": self._settings.to_json(),
                 "displacements": self._path("d") if self._displacementOutput else None,
-                "report": None, "preview": None}
+                "report": None, "preview": None, "scratch": self.folder}
 
     def _hear(self, message: dict) -> None:
         if message["type"] == "progress":

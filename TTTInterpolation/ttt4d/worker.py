@@ -2,8 +2,9 @@
 
 One line on standard input is the request; end-of-file on standard input cancels it, within a second:
   {"phases": [path, path] or "sequence": path, "output": path, "settings": {...},
-   "displacements": folder or null, "report": path or null, "preview": path or null}
-Lines on standard output are what happens; the last is of one of the last three kinds:
+   "displacements": folder or null, "report": path or null, "preview": path or null, "scratch": folder or null}
+`scratch` holds the caller's own copies of the images: it is removed if at the end the caller is gone (killed, crashed)
+and so cannot do it. Lines on standard output are what happens; the last is of one of the last three kinds:
   {"type": "progress", "stage", "fraction", "message", "metrics", "elapsed", "remaining"}
   {"type": "frame", "number", "index", "acquired", "path"}
   {"type": "result", "output", "report"}
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -58,10 +60,13 @@ class Worker:
         self._last_word = threading.Lock()  # taken once, by who ends the process
         self._stopwatch = Stopwatch()
         self._job: Optional[Job] = None
+        self._scratch: Optional[str] = None
 
     def run(self) -> int:
         try:
-            request = Request.from_json(self._receive())
+            received = self._receive()
+            self._scratch = received.pop("scratch", None) if isinstance(received, dict) else None
+            request = Request.from_json(received)
             self._job = Job(request)
             threading.Thread(target=self._watch, daemon=True).start()
             report = self._job.run(self._progress, self._frame, self._cancelled.is_set)
@@ -69,7 +74,7 @@ class Worker:
             self._last_word.acquire()
             return self._failed(error)
         self._last_word.acquire()
-        self._send("result", output=request.output, report=report)
+        self._end("result", output=request.output, report=report)
         return DONE
 
     def _receive(self) -> Any:
@@ -95,7 +100,7 @@ class Worker:
         time.sleep(PATIENCE)
         self._last_word.acquire()
         self._job.abandon()
-        self._send("cancelled")
+        self._end("cancelled")
         os._exit(INTERRUPTED)
 
     def _progress(self, progress: Progress) -> None:
@@ -109,15 +114,21 @@ class Worker:
     def _failed(self, error: BaseException) -> int:
         status, sentence = failure(error)
         if status == INTERRUPTED:
-            self._send("cancelled")
+            self._end("cancelled")
         elif status == BUG:
-            self._send("error", kind="bug", message=sentence, details="".join(
+            self._end("error", kind="bug", message=sentence, details="".join(
                 traceback.format_exception(type(error), error, error.__traceback__)))
         else:
-            self._send("error", kind="user", message=sentence, details=None)
+            self._end("error", kind="user", message=sentence, details=None)
         return status
 
-    def _send(self, line_type: str, **values: Any) -> None:
+    def _end(self, line_type: str, **values: Any) -> None:
+        """The last line. Where nobody hears it, nobody is there to remove the patient's images either."""
+        if not self._send(line_type, **values) and self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _send(self, line_type: str, **values: Any) -> bool:
+        """Whether somebody listens."""
         line = (json.dumps({"type": line_type, **values}) + "\n").encode()
         with self._sending:
             try:
@@ -125,3 +136,5 @@ class Worker:
                     line = line[os.write(self._lines, line):]
             except OSError:  # nobody listens any more: as good as a cancel
                 self._cancelled.set()
+                return False
+        return True

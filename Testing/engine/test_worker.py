@@ -172,3 +172,25 @@ def test_a_worker_whose_listener_is_gone_stops_and_leaves_nothing(tmp_path, pair
     child.stdout.close()
     assert child.wait(30) == 130
     assert files_in(tmp_path) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a writer that its reader is gone")
+@pytest.mark.parametrize("settings", [endless, quick], ids=["in the middle of it", "at its very end"])
+def test_the_images_of_a_caller_that_was_killed_are_removed(tmp_path, pair, start, small_weights, settings):
+    child = start(*WORKER)
+    ask(child, phases=pair, output="phases/out", settings=settings(small_weights), scratch=str(tmp_path / "phases"))
+    wait_for(child, "adaptation" if settings is endless else "writing")
+    child.stdin.close()
+    child.stdout.close()
+    child.wait(30)
+    assert not os.path.exists(tmp_path / "phases")
+
+
+def test_the_images_of_a_caller_that_is_there_are_its_own_to_remove(tmp_path, pair, start, small_weights):
+    before = files_in(tmp_path)
+    child = start(*WORKER)
+    ask(child, phases=pair, output="out", settings=endless(small_weights), scratch=str(tmp_path / "phases"))
+    wait_for(child, "adaptation")
+    child.stdin.close()
+    assert list(lines(child))[-1] == {"type": "cancelled"}
+    assert files_in(tmp_path) == before
