@@ -21,6 +21,7 @@ from ttt4d.errors import UserError
 
 MODULE = "TTTInterpolation"
 TORCH = ">=2.0"
+_REQUIREMENT = re.compile(r"([\w.-]+)(?:>=([\d.]+))?")  # the only kinds that are used here: a name, and at least
 REQUIREMENTS = os.path.join(os.path.dirname(__file__), "..", "Resources", "requirements.txt")
 
 
@@ -31,7 +32,7 @@ class DependencyError(UserError):
 def ensure() -> None:
     """Make sure that all packages are there, asking before anything is installed. Raises `DependencyError`."""
     try:
-        if not _has("torch"):
+        if not _has("torch" + TORCH):
             _installTorch()
         if missing():
             _installRest()
@@ -53,10 +54,10 @@ def check() -> None:
 
 
 def missing() -> List[str]:
-    """What the engine requires and is not there."""
+    """What the engine requires and is not there, or is there but too old."""
     with open(REQUIREMENTS, encoding="utf-8") as file:
-        lines = ["torch", *(line.split("#")[0].strip() for line in file)]
-    return [line for line in lines if line and not _has(re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0])]
+        lines = ["torch" + TORCH, *(line.split("#")[0].strip() for line in file)]
+    return [line for line in lines if line and not _has(line)]
 
 
 def _installTorch() -> None:
@@ -91,9 +92,18 @@ def _installRest() -> None:
         raise declined from error
 
 
-def _has(distribution: str) -> bool:
+def _has(requirement: str) -> bool:
+    name, least = _REQUIREMENT.match(requirement).groups()
     try:
-        importlib.metadata.version(distribution)
+        found = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return False
-    return True
+    return least is None or _numbers(found) >= _numbers(least)
+
+
+def _numbers(version: str) -> List[int]:
+    """
+    >>> _numbers("2.13.0+cpu")
+    [2, 13, 0]
+    """
+    return [int(number) for number in re.match(r"[\d.]*\d", version).group().split(".")]

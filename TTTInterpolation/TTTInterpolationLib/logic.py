@@ -37,9 +37,9 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
                 callbacks: Optional[Callbacks] = None) -> Union[Run, object, None]:
         """Interpolate between two volume nodes of the scene.
 
-        outputSequence, displacementSequence: sequence nodes whose content is replaced when the run succeeds. Without
-        the first a new one is made; without the second no displacements are computed. One that holds the result of
-        other inputs is left as it is, and a new one made.
+        outputSequence, displacementSequence: sequence nodes that take the result when the run succeeds. Without the
+        first a new one is made; without the second no displacements are computed. Only an earlier result of the same
+        inputs is replaced: where a sequence holds anything else, it is left as it is, and a new one made.
         waitForCompletion: return the sequence of frames when it is done (None if cancelled); otherwise return the
         `Run` at once, and tell the end to `callbacks.finished`. The second needs the application's event loop.
         Raises `UserError` for inputs and settings that cannot work, `JobError` for a run that failed.
@@ -62,6 +62,8 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         The result becomes the parameter node's outputs. Its panels are told of the start and of the end.
         """
         reason = self.problem(parameterNode)
+        if self.runOf(parameterNode):
+            reason = _("A computation with these choices is under way: wait for its end, or cancel it.")
         if reason:
             raise InputError(reason)
         key = parameterNode.parameterNode.GetID()
@@ -69,7 +71,9 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         def finished(outcome, frames) -> None:
             del self._running[key]
             if frames is not None:
-                parameterNode.outputSequence, parameterNode.displacementSequence = frames, run.displacementSequence
+                parameterNode.outputSequence = frames
+            if run.displacementSequence is not None:
+                parameterNode.displacementSequence = run.displacementSequence
             parameterNode.Modified()
             callbacks.finished(outcome, frames)
 
@@ -117,18 +121,23 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         return run
 
 
-def estimatedMemory(parameterNode) -> Optional[float]:
-    """MiB that a run with these choices needs on its device, roughly; None before the inputs are chosen."""
+def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
+    """MiB that a run with these choices needs on its device, roughly; None before the inputs are chosen.
+
+    hasCard: whether the automatic choice of a device finds a graphics card.
+    """
     if parameterNode.inputKind is InputKind.sequence:
         sequence = parameterNode.sequence
-        volume = sequence and sequence.GetNthDataNode(0)
+        volume = sequence and sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0)
     else:
         volume = parameterNode.phase0
     if not volume or volumes.problemOf(volume):
         return None
     size = volume.GetImageData().GetDimensions()
     edge = parameterNode.advanced.canvas or max(size)
-    most = engine.GPU_VOXELS if parameterNode.advanced.device.startswith("cuda") else engine.CPU_VOXELS
+    device = parameterNode.advanced.device
+    onCard = device.startswith("cuda") or device == "auto" and hasCard
+    most = engine.GPU_VOXELS if onCard else engine.CPU_VOXELS
     return engine.estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
 
 

@@ -217,12 +217,12 @@ class Run:
         """Put what was made into the scene, and nothing before."""
         frames = self._placed(self._frames, self._output, outcome)
         if self._displacementOutput:
-            self.displacementSequence = self._placed(self._displacements, self._displacementOutput, outcome)
+            self.displacementSequence = self._placed(self._displacements, self._displacementOutput, outcome, frames)
         sequences.browse(frames, self._inputs.like, self.displacementSequence)
         return frames
 
-    def _placed(self, built, chosen, outcome: Outcome):
-        sequence = sequences.place(self._scene, built, chosen, self._inputs.nodes)
+    def _placed(self, built, chosen, outcome: Outcome, beside=None):
+        sequence = sequences.place(self._scene, built, chosen, self._inputs.nodes, beside)
         sequences.annotate(sequence, outcome.report, self._inputs.nodes)
         return sequence
 

@@ -77,16 +77,22 @@ def shownMark(frames) -> str:
     """Whether the frame that the browser of a result shows now is acquired or synthetic; empty when there is none."""
     browser = browserOf(frames)
     number = browser.GetSelectedItemNumber() if browser else -1
-    shown = frames.GetNthDataNode(number) if 0 <= number < frames.GetNumberOfDataNodes() else None
+    if number < 0 or frames.GetNumberOfDataNodes() == 0:
+        return ""
+    # The number counts the items of the master, which may be another sequence that the user plays in step.
+    value = browser.GetMasterSequenceNode().GetNthIndexValue(number)
+    shown = frames.GetNthDataNode(frames.GetItemNumberFromIndexValue(value, False))
     return shown and shown.GetAttribute(FRAME) or ""
 
 
-def place(scene, built, chosen=None, inputs=()):
+def place(scene, built, chosen=None, inputs=(), beside=None):
     """The built sequence as a node of the scene: added, or as the new content of the sequence the user chose.
 
-    A sequence that holds a result of other inputs is left as it is: nobody's frames are lost for those of another.
+    Chosen, but left as it is: a sequence that holds anything but an earlier result of the same inputs, for nobody's
+    images are lost for those of another; and one that other frames than `beside` are played with, whose motion it is.
     """
-    if chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, inputs):
+    if (chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, inputs)
+            or beside is not None and browserOf(chosen) not in (None, browserOf(beside))):
         built.SetName(scene.GenerateUniqueName(built.GetName()))
         return scene.AddNode(built)
     chosen.RemoveAllDataNodes()
@@ -97,29 +103,30 @@ def place(scene, built, chosen=None, inputs=()):
 
 
 def _isOfOthers(sequence, inputs) -> bool:
+    if sequence.GetNumberOfDataNodes() == 0:
+        return False
     known = [sequence.GetNthNodeReferenceID(_INPUT, n) for n in range(sequence.GetNumberOfNodeReferences(_INPUT))]
-    return sequence.GetAttribute(INPUTS) is not None and known != [node.GetID() for node in inputs]
+    return sequence.GetAttribute(INPUTS) is None or known != [node.GetID() for node in inputs]
 
 
 def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNode":
     """A looping browser of the frames, whose proxy looks and lies like the input volume `like`.
 
     like: gives window, level and colours, the parent transform, and the parent in the subject hierarchy, so that a
-    patient's study stays together.
+    patient's study stays together. What was browsed before stays as the user has set it since.
     """
-    scene = frames.GetScene()
-    browser = browserOf(frames)
+    scene, browser = frames.GetScene(), browserOf(frames)
+    present = [sequence for sequence in (frames, displacements) if sequence is not None]
+    new = [sequence for sequence in present if not (browser and browser.IsSynchronizedSequenceNode(sequence, True))]
     if browser is None:
         browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", frames.GetName())
         browser.SetAndObserveMasterSequenceNodeID(frames.GetID())
-    _letGoOfEarlierResults(browser, (frames, displacements))
-    browser.SetIndexDisplayFormat("%.0f")
-    # One pass takes about a second, as a heartbeat does, and stays slow enough to follow with few frames.
-    browser.SetPlaybackRateFps(min(max(frames.GetNumberOfDataNodes(), 5), 20))
-    browser.SetPlaybackLooped(True)
-    for sequence in (frames, displacements):
-        if sequence is None:
-            continue
+        browser.SetIndexDisplayFormat("%.0f")
+        # One pass takes about a second, as a heartbeat does, and stays slow enough to follow with few frames.
+        browser.SetPlaybackRateFps(min(max(frames.GetNumberOfDataNodes(), 5), 20))
+        browser.SetPlaybackLooped(True)
+    _letGoOfEarlierDisplacements(browser, displacements)
+    for sequence in present:
         if not browser.IsSynchronizedSequenceNode(sequence, True):
             browser.AddSynchronizedSequenceNode(sequence)
         # The proxy shows the frames; what a user does to it (window, transform) is not to be written into them.
@@ -127,25 +134,25 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
     _sequencesLogic(scene).UpdateProxyNodesFromSequences(browser)
     browser.SetSelectedItemNumber(0)
 
-    transform = like.GetTransformNodeID()
-    for sequence in (frames, displacements):
-        proxy = sequence and browser.GetProxyNode(sequence)
-        if proxy:
-            proxy.SetAndObserveTransformNodeID(transform)
-            _placeBeside(proxy, like)
-            _placeBeside(sequence, like)
-    _showLike(browser.GetProxyNode(frames), like)
+    for sequence in new:
+        proxy = browser.GetProxyNode(sequence)
+        proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+        _placeBeside(proxy, like)
+        _placeBeside(sequence, like)
+    if frames in new:
+        _showLike(browser.GetProxyNode(frames), like)
     return browser
 
 
-def _letGoOfEarlierResults(browser, present) -> None:
+def _letGoOfEarlierDisplacements(browser, present) -> None:
     """Displacements of a run before lead to other frames than those the browser shows now: they stay in the scene, but
     move nothing any more.
     """
     shown = vtk.vtkCollection()
-    browser.GetSynchronizedSequenceNodes(shown, True)
+    browser.GetSynchronizedSequenceNodes(shown, False)
     for sequence in [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]:
-        if sequence not in present and sequence.GetAttribute(INPUTS) is not None:
+        moves = sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode")
+        if moves and sequence is not present and sequence.GetAttribute(INPUTS) is not None:
             proxy = browser.GetProxyNode(sequence)
             browser.RemoveSynchronizedSequenceNode(sequence.GetID())
             if proxy:
@@ -153,13 +160,16 @@ def _letGoOfEarlierResults(browser, present) -> None:
 
 
 def browserOf(sequence) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:
-    """The first browser of the scene that shows a sequence, or None."""
-    scene = sequence.GetScene()
+    """The browser of the scene that plays a sequence, its own before one that plays it in step with another; or None.
+    """
+    scene, found = sequence.GetScene(), None
     for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
         browser = scene.GetNthNodeByClass(n, "vtkMRMLSequenceBrowserNode")
-        if browser.IsSynchronizedSequenceNode(sequence, True):
+        if browser.GetMasterSequenceNode() is sequence:
             return browser
-    return None
+        if found is None and browser.IsSynchronizedSequenceNode(sequence, True):
+            found = browser
+    return found
 
 
 def proxyOf(sequence):

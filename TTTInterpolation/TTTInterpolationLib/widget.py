@@ -29,6 +29,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = None
         self._parameterNodeGuiTag = None
         self._run = None
+        self._installing = False
+        self._hasCard = False
+        self._unseen = None  # frames of a run that ended while another module was in use
         self._browser = None
         self._entered = False
         VTKObservationMixin.__init__(self)
@@ -43,6 +46,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Bound by hand: Slicer binds it to a Path, whose empty one would be shown as ".".
         self.ui.temporaryFolderPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
         self.ui.temporaryFolderPathLineEdit.connect("currentPathChanged(QString)", self._chooseTemporaryFolder)
+        # The toolbar has the same keys for the frames: where two widgets of a window do, Qt obeys neither.
+        for shortcut in slicer.util.findChildren(self.ui.playWidget, className="QShortcut"):
+            shortcut.enabled = False
 
         self.logic = TTTInterpolationLogic()
         self._progress = ProgressView(self.ui.progressBar, self.ui.statusLabel)
@@ -80,6 +86,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         self._entered = True
         self.initializeParameterNode()
+        if self._unseen is not None and self._unseen.GetScene() is slicer.mrmlScene:
+            review.show(self._unseen)
+        self._unseen = None
 
     def exit(self) -> None:
         self._entered = False
@@ -105,8 +114,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameterNode = self.logic.getParameterNode()
         self.setParameterNode(parameterNode)
         if not (parameterNode.phase0 or parameterNode.phase1 or parameterNode.sequence):
+            # As the selectors list them: no label maps, no pictures in colour, no vectors.
             volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-                       if not node.IsA("vtkMRMLLabelMapVolumeNode")]
+                       if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
             if len(volumes) > 1:
                 parameterNode.phase0, parameterNode.phase1 = volumes[:2]
 
@@ -137,13 +147,18 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._devices.show(self._parameterNode.advanced.device)
         if self.ui.temporaryFolderPathLineEdit.currentPath != self._parameterNode.advanced.temporaryFolder:
             self.ui.temporaryFolderPathLineEdit.currentPath = self._parameterNode.advanced.temporaryFolder
-        memory = estimatedMemory(self._parameterNode)
+        memory = estimatedMemory(self._parameterNode, self._hasCard)
         self.ui.memoryLabel.text = "" if memory is None else _("about {gib:.1f} GB").format(gib=memory / 1024)
         self._refreshApply()
         self._refreshReview()
 
     def _refreshApply(self) -> None:
+        if not self._parameterNode:
+            return
         button = self.ui.applyButton
+        if self._installing:
+            button.text, button.enabled, button.toolTip = _("Installing"), False, ""
+            return
         if self.logic.runOf(self._parameterNode):
             button.text, button.enabled = _("Cancel"), True
             button.toolTip = _("Stop the computation; the scene stays as it was.")
@@ -215,6 +230,8 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._weights.offer([(weights["name"], weights["name"]) for weights in info.get("weights", [])])
         self._devices.offer([("auto", _("Automatic"))] + [
             (device["name"], device["description"]) for device in info.get("devices", [])])
+        self._hasCard = any(device["name"].startswith("cuda") for device in info.get("devices", []))
+        self._refresh()
 
     def onSideBySideButton(self, checked=False) -> None:
         with slicer.util.tryWithErrorDisplay(_("The views could not be arranged."), waitCursor=False):
@@ -225,17 +242,32 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             review.showLosses(self._parameterNode.outputSequence)
 
     def onApplyButton(self, checked=False) -> None:
-        run = self.logic.runOf(self._parameterNode)
+        node = self._parameterNode
+        run = self.logic.runOf(node)
         if run is not None:
             self._progress.say(_("Cancelling"))
             run.cancel()
             return
         with slicer.util.tryWithErrorDisplay(_("The computation could not be started."), waitCursor=False):
-            dependencies.ensure()
+            self._installPackages()
             callbacks = Callbacks(self._progress.update, self._log, self._onFinished)
-            self._run = self.logic.apply(self._parameterNode, callbacks)
+            self._run = self.logic.apply(node, callbacks)
             self.ui.logTextEdit.clear()
             self._progress.begin()
+
+    def _installPackages(self) -> None:
+        """What is missing. That takes minutes, in which Slicer turns the event loop: the panel must say so, and no
+        second Apply may come.
+        """
+        self._installing = True
+        self._refreshApply()
+        self.ui.statusLabel.text = _("Looking for Python packages, and installing those that are missing")
+        try:
+            dependencies.ensure()
+        finally:
+            self._installing = False
+            self.ui.statusLabel.text = ""
+            self._refreshApply()
 
     def _log(self, line: str) -> None:
         self.ui.logTextEdit.appendPlainText(line)
@@ -250,8 +282,10 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 n=frames.GetNumberOfDataNodes(), time=clock(self._progress.elapsed)), *messages]))
         else:
             self._progress.end(outcome.message)
-        if frames is not None:
+        if frames is not None and self._entered:
             review.show(frames)
+        elif frames is not None:  # the views belong to the module in use now
+            self._unseen = frames
         elif outcome.kind in ("user", "bug"):
             logging.error("%s\n%s", outcome.message, outcome.log)
             slicer.util.errorDisplay(outcome.message, detailedText=outcome.log)

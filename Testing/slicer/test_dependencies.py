@@ -16,7 +16,7 @@ from TTTInterpolationLib import dependencies
 def installed(monkeypatch) -> set:
     """The packages that are there, for as long as the test runs."""
     names = set()
-    monkeypatch.setattr(dependencies, "_has", lambda name: name in names)
+    monkeypatch.setattr(dependencies, "_has", lambda requirement: requirement.partition(">")[0] in names)
     return names
 
 
@@ -120,3 +120,11 @@ def test_a_script_is_told_what_is_missing_and_installs_nothing(installed, requir
     installed.add("torch")
     with pytest.raises(dependencies.DependencyError, match="safetensors.*press Apply once"):
         dependencies.check()
+
+
+def test_a_package_that_is_too_old_is_as_good_as_missing(requirements, monkeypatch):
+    versions = {"torch": "1.13.1+cu117", "safetensors": "0.2.9", "tqdm": "4.0"}
+    monkeypatch.setattr(dependencies.importlib.metadata, "version", lambda name: versions[name])
+    assert dependencies.missing() == ["torch>=2.0", "safetensors>=0.3"]
+    versions.update(torch="2.13.0+cpu", safetensors="0.10.1rc1")
+    assert dependencies.missing() == []

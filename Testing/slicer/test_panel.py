@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import qt
+import slicer
 import vtk
 
 import tools
@@ -88,7 +89,10 @@ def test_the_memory_shown_counts_no_larger_canvas_than_the_device_gets(panel, pa
     panel.choices.advanced.canvas = 512
     assert estimatedMemory(panel.choices) == on_cpu < 6 * 1024
     panel.choices.advanced.device = "cuda:0"
-    assert on_cpu < estimatedMemory(panel.choices) < 24 * 1024
+    on_card = estimatedMemory(panel.choices)
+    assert on_cpu < on_card < 24 * 1024
+    panel.choices.advanced.device = "auto"
+    assert (estimatedMemory(panel.choices), estimatedMemory(panel.choices, hasCard=True)) == (on_cpu, on_card)
 
 
 def test_the_graphics_cards_are_asked_of_the_engine_when_advanced_is_opened_first(panel):
@@ -113,6 +117,23 @@ def test_the_engine_is_asked_again_where_it_had_no_answer(panel, monkeypatch):
     advanced.collapsed = False
     tools.turn_until(lambda: process.state() == qt.QProcess.NotRunning)
     assert panel.ui.deviceComboBox.itemText(1).startswith("CPU, ")
+
+
+def test_the_memory_of_an_empty_sequence_is_not_asked_for(panel, scene):
+    panel.choices.inputKind = InputKind.sequence
+    panel.choices.sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "empty")
+    assert panel.ui.memoryLabel.text == ""
+
+
+def test_only_what_the_selectors_list_is_proposed(panels, scene, pair):
+    picture = slicer.vtkMRMLVectorVolumeNode()
+    picture.SetName("photo")
+    for node in pair:
+        scene.RemoveNode(node)
+    for node in (picture, *pair):
+        scene.AddNode(node)
+    panel = panels()
+    assert (panel.choices.phase0, panel.choices.phase1) == tuple(pair)
 
 
 def test_choices_outlive_the_import_of_another_scene(panel, pair, scene):

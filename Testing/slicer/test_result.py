@@ -155,7 +155,7 @@ def test_a_result_has_the_grid_type_window_place_and_marks_of_its_inputs(scene, 
     assert sequences.browse(frames, like=first) is browser, "a second run on this output gets no second browser"
 
 
-def test_a_chosen_output_takes_the_new_frames_in_place_of_what_it_held(scene):
+def test_a_chosen_output_takes_the_new_frames_in_place_of_its_earlier_ones(scene):
     nodes, chosen = built(scene, tools.SMALL)
     name, identity = chosen.GetName(), chosen.GetID()
     new = sequences.newSequence("new")
@@ -172,6 +172,50 @@ def test_the_result_of_other_inputs_is_kept_though_it_is_the_chosen_output(scene
     sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), 0, True)
     placed = sequences.place(scene, new, chosen, [nodes[1], nodes[-1]])
     assert placed is not chosen and placed.GetScene() is scene and chosen.GetNumberOfDataNodes() == 3
+
+
+def test_acquired_images_are_kept_though_their_sequence_is_the_chosen_output(scene):
+    """A loaded cine refers to the file it came from: written over, File > Save would write over that too."""
+    phases = tools.heart(scene, tools.SMALL)
+    cine, new = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine"), sequences.newSequence("new")
+    cine.SetDataNodeAtValue(phases[0], "0")
+    sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), 0, True)
+    before = cine.GetNthDataNode(0)
+    assert sequences.place(scene, new, cine, phases) is not cine
+    assert cine.GetNumberOfDataNodes() == 1 and cine.GetNthDataNode(0) is before
+
+
+def test_what_the_user_changed_on_a_result_stays_when_it_is_computed_again(scene):
+    (first, *_others), frames = built(scene, tools.SMALL)
+    browser = sequences.browse(frames, like=first)
+    turned = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turned")
+    proxy = browser.GetProxyNode(frames)
+    proxy.GetDisplayNode().SetWindowLevel(123, 45)
+    proxy.SetAndObserveTransformNodeID(turned.GetID())
+    browser.SetPlaybackRateFps(2)
+    browser.SetPlaybackLooped(False)
+    sequences.browse(frames, like=first)
+    assert (proxy.GetDisplayNode().GetWindow(), proxy.GetDisplayNode().GetLevel()) == (123, 45)
+    assert proxy.GetParentTransformNode() is turned
+    assert (browser.GetPlaybackRateFps(), browser.GetPlaybackLooped()) == (2, False)
+
+
+def test_the_mark_is_of_the_frame_that_is_shown_also_in_step_with_another_sequence(scene):
+    """Two phases at 0 and 100 % lead, and the three frames follow: the second item that is shown is the last frame."""
+    (first, *_others), frames = built(scene, tools.SMALL)
+    cine = sequences.newSequence("cine")
+    for index in (0, 100):
+        sequences.addItem(cine, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), index, True)
+    browser = sequences.browse(sequences.place(scene, cine), like=first)
+    browser.AddSynchronizedSequenceNode(frames)
+    for number in range(2):
+        browser.SetSelectedItemNumber(number)
+        assert sequences.shownMark(frames) == "acquired"
+    assert sequences.browse(frames, like=first) is browser
+    own = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "own")
+    own.SetAndObserveMasterSequenceNodeID(frames.GetID())
+    own.SetSelectedItemNumber(1)
+    assert sequences.browserOf(frames) is own and sequences.shownMark(frames) == "synthetic"
 
 
 def test_a_result_knows_the_phase_it_was_made_from(scene):
@@ -316,17 +360,30 @@ def test_a_run_from_a_script_gives_marked_frames_displacements_and_where_they_co
 
 def test_displacements_of_a_run_before_stay_in_the_scene_but_no_longer_move_anything(scene, quick, pair, tmp_path):
     logic = TTTInterpolationLogic()
-    earlier = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
-    own = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "the user's")
+    earlier, own = (scene.AddNewNodeByClass("vtkMRMLSequenceNode", name) for name in ("motion", "the user's"))
+    compared = sequences.place(scene, built(scene, tools.SMALL)[1])
     frames = logic.process(*pair, settings=quick, displacementSequence=earlier, temporaryFolder=str(tmp_path))
     browser = sequences.browserOf(frames)
-    browser.AddSynchronizedSequenceNode(own)
+    for sequence in (own, compared):
+        browser.AddSynchronizedSequenceNode(sequence)
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     segmentation.SetAndObserveTransformNodeID(browser.GetProxyNode(earlier).GetID())
     assert logic.process(*pair, frames, settings=quick, temporaryFolder=str(tmp_path)) is frames
-    assert sequences.browserOf(frames) is browser and browser.IsSynchronizedSequenceNode(own, True)
+    assert sequences.browserOf(frames) is browser
+    assert all(browser.IsSynchronizedSequenceNode(sequence, True) for sequence in (own, compared))
     assert sequences.browserOf(earlier) is None and earlier.GetNumberOfDataNodes() == 4
     assert segmentation.GetParentTransformNode() is None
+
+
+def test_the_motion_of_frames_that_stay_is_kept_when_others_are_made_with_the_same_choice(
+        scene, quick, pair, tmp_path):
+    logic, options = TTTInterpolationLogic(), {"settings": quick, "temporaryFolder": str(tmp_path)}
+    motion = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
+    frames = logic.process(*pair, displacementSequence=motion, **options)
+    others = logic.process(*pair, displacementSequence=motion, **options)
+    browser, other = sequences.browserOf(frames), sequences.browserOf(others)
+    assert browser is sequences.browserOf(motion) is not other
+    assert browser.GetNumberOfSynchronizedSequenceNodes(True) == other.GetNumberOfSynchronizedSequenceNodes(True) == 2
 
 
 def test_a_failed_run_from_a_script_raises_the_engines_sentence_and_leaves_nothing(scene, quick, pair, tmp_path):

@@ -15,7 +15,7 @@ import slicer
 import tools
 from tools import contents, turn_until
 from ttt4d.errors import InputError
-from TTTInterpolationLib import job, sequences, volumes
+from TTTInterpolationLib import dependencies, job, review, sequences, volumes
 from TTTInterpolationLib.engine_info import packagedWeights
 from TTTInterpolationLib.parameters import InputKind
 from TTTInterpolationLib.run import Callbacks
@@ -110,6 +110,50 @@ def test_a_run_that_ends_while_another_module_is_shown_is_not_lost(panel, tempor
     panel.widget.enter()
     assert panel.choices.outputSequence.GetNumberOfDataNodes() == 4
     assert panel.ui.playWidget.enabled and not shown
+
+
+def test_the_views_of_another_module_are_left_alone_until_the_panel_is_shown_again(
+        panel, temporary_folder, shown, monkeypatch):
+    seen = []
+    monkeypatch.setattr(review, "show", seen.append)
+    panel.ui.applyButton.click()
+    run = panel.logic.runOf(panel.choices)
+    panel.widget.exit()
+    turn_until(lambda: not os.path.exists(run.folder))
+    assert not seen
+    panel.widget.enter()
+    assert seen == [panel.choices.outputSequence]
+    panel.widget.exit()
+    panel.widget.enter()
+    assert len(seen) == 1, "shown once"
+
+
+def test_while_packages_are_installed_the_panel_says_so_and_takes_no_second_apply(
+        panel, temporary_folder, shown, monkeypatch):
+    """Slicer turns the event loop during pip: here a user clicks again and looks at another module meanwhile."""
+    def ensure():
+        assert "installing" in panel.ui.statusLabel.text and not panel.ui.applyButton.enabled
+        panel.ui.applyButton.click()
+        panel.widget.exit()
+        panel.widget.enter()
+        assert not panel.ui.applyButton.enabled
+        panel.widget.exit()
+
+    monkeypatch.setattr(dependencies, "ensure", ensure)
+    panel.ui.applyButton.click()
+    panel.widget.enter()
+    assert not shown and panel.ui.applyButton.text == "Cancel"
+    with pytest.raises(InputError, match="under way"):
+        panel.logic.apply(panel.choices, Callbacks())
+    turn_until(lambda: not panel.running)
+    assert panel.ui.applyButton.text == "Apply" and panel.ui.applyButton.enabled
+
+
+def test_displacements_chosen_during_a_run_stay_chosen_for_the_next(panel, scene, temporary_folder):
+    panel.ui.applyButton.click()
+    panel.choices.displacementSequence = motion = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
+    turn_until(lambda: not panel.running)
+    assert panel.choices.displacementSequence is motion and motion.GetNumberOfDataNodes() == 0
 
 
 def test_a_killed_child_becomes_one_message_with_its_log(panel, temporary_folder, shown):
