@@ -4,10 +4,12 @@
          --python-script TTTInterpolation/TTTInterpolationLib/batch.py CASES RESULTS --frames 9
 
 CASES is a folder, where each subfolder is a case (two images are a pair, more are a sequence in the order of their
-names, one image is a 4D file) and so is each 4D image; or a .csv table with a row a case and the columns `case`,
-`phase0`, `phase1`, or `case`, `sequence`, whose paths may be relative to the table.
+names, one image is a 4D file; folders of one DICOM series each count as images) and so is each 4D image; or a .csv
+table with a row a case and the columns `case`, `phase0`, `phase1`, or `case`, `sequence`, whose paths may be relative
+to the table.
 RESULTS gets `<case>.seq.nrrd` and `<case>.json` (the report) for each, and `summary.csv`. A case whose result is
-there, newer than its images and made with the same settings, is skipped. A bad case is noted and the next one begun.
+there, made of the same images with the same settings and weights, is skipped. A bad case is noted and the next one
+begun.
 Exit status: 0 if every case has its result, 1 if one has not, 2 if the batch could not be begun or
 ended before its time.
 """
@@ -15,7 +17,9 @@ ended before its time.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import hashlib
 import json
 import os
 import re
@@ -25,9 +29,10 @@ import traceback
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
-from ttt4d.errors import InputError, OutputError, UserError
+from ttt4d.errors import InputError, OutputError, UserError, WeightsError
 from ttt4d.interpolate import add_settings, settings_of
 from ttt4d.settings import InterpolationSettings
+from ttt4d.weights_file import checksum, locate
 from TTTInterpolationLib import dependencies
 from TTTInterpolationLib.job import BlockingJob
 
@@ -118,7 +123,8 @@ def main(arguments: List[str]) -> int:
 
 def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
     output, report = (os.path.join(folder, case.name + suffix) for suffix in (".seq.nrrd", ".json"))
-    done = _doneReport(case, output, report, settings)
+    inputs = _digest(case)  # of the images as they are now: one that changes during the run makes the case due again
+    done = _doneReport(inputs, output, report, settings)
     if done:
         return Row(case.name, SKIPPED, len(done["frames"]))
     began = time.monotonic()
@@ -127,23 +133,36 @@ def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
     outcome = BlockingJob(lambda message: None).run(request)
     seconds = round(time.monotonic() - began, 1)
     if outcome.kind == "result":
+        with contextlib.suppress(OSError), open(report, "w", encoding="utf-8") as file:  # else it is done once more
+            json.dump({**outcome.report, "inputs": inputs}, file, indent=1)
         return Row(case.name, DONE, len(outcome.report["frames"]), seconds, " ".join(outcome.report["messages"]))
     return Row(case.name, FAILED, 0, seconds, outcome.message)
 
 
-def _doneReport(case: Case, output: str, report: str, settings: InterpolationSettings) -> Optional[dict]:
-    """The report of an earlier run whose result still stands; None where there is none."""
+def _doneReport(inputs: str, output: str, report: str, settings: InterpolationSettings) -> Optional[dict]:
+    """The report of an earlier run whose result still stands; None where there is none.
+
+    inputs: the `_digest` of the case's images.
+    """
     try:
-        newest = max(os.path.getmtime(file) for file in case.files)
-        if os.path.getmtime(output) < newest:
-            return None
         with open(report, encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError):
+        same = (inputs == found["inputs"] and _asReported(settings) == found["settings"]
+                and checksum(locate(settings.weights)) == found["weights"]["sha256"])
+        return found if same and os.path.isfile(output) and isinstance(found["frames"], list) else None
+    except (OSError, ValueError, KeyError, TypeError, WeightsError):  # damaged, or of an earlier version
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("frames"), list):
-        return None
-    return found if found.get("settings") == _asReported(settings) else None
+
+
+def _digest(case: Case) -> str:
+    """What tells the images of a case from others and from what they may become, without the names in it; '' where
+    one is missing.
+    """
+    try:
+        files = [(os.path.abspath(file), os.stat(file)) for file in case.files]
+    except OSError:
+        return ""
+    return hashlib.sha256(repr([(path, file.st_size, file.st_mtime_ns) for path, file in files]).encode()).hexdigest()
 
 
 def _asReported(settings: InterpolationSettings) -> dict:
@@ -160,12 +179,12 @@ def _writeSummary(rows: List[Row], path: str) -> None:
 
 def _casesOfFolder(folder: str) -> List[Case]:
     cases = [Case(_stem(file), sequence=file) for file in _images(folder)]
-    for name in sorted(os.listdir(folder), key=_natural):
-        path = os.path.join(folder, name)
-        images = _images(path) if os.path.isdir(path) else []
-        if len(images) == 2:
-            cases.append(Case(name, phases=tuple(images)))
-        elif images:
+    for path in _subfolders(folder):
+        name, images = os.path.basename(path), _images(path)
+        phases = images or _subfolders(path)
+        if len(phases) == 2:
+            cases.append(Case(name, phases=tuple(phases)))
+        elif _visible(path):  # DICOM files have names of any kind: the engine reads them or says why it cannot
             cases.append(Case(name, sequence=images[0] if len(images) == 1 else path))
     return cases
 
@@ -199,8 +218,17 @@ def _rowsOfTable(path: str) -> List[dict]:
 
 
 def _images(folder: str) -> List[str]:
+    return [path for path in _visible(folder) if path.lower().endswith(IMAGES)]
+
+
+def _subfolders(folder: str) -> List[str]:
+    return [path for path in _visible(folder) if os.path.isdir(path)]
+
+
+def _visible(folder: str) -> List[str]:
+    """What a folder holds, in natural order, without what is hidden."""
     names = sorted(os.listdir(folder), key=_natural)
-    return [os.path.join(folder, name) for name in names if name.lower().endswith(IMAGES) and not name.startswith(".")]
+    return [os.path.join(folder, name) for name in names if not name.startswith(".")]
 
 
 def _filesOf(path: str) -> List[str]:
@@ -208,10 +236,10 @@ def _filesOf(path: str) -> List[str]:
     if not os.path.isdir(path):
         return [path]
     images = _images(path)
-    if images and not any(entry.is_dir() for entry in os.scandir(path)):
+    if images and not _subfolders(path):
         return images
-    return [os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names
-            if not name.startswith(".")]
+    return sorted(os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names
+                  if not name.startswith("."))
 
 
 def _stem(path: str) -> str:

@@ -122,8 +122,11 @@ class IntensityScale:
 
     def check(self) -> None:
         """Raise InputError for a phase that has no scale: constant, not finite, or too wide for exact arithmetic."""
-        if not self.high > self.low or not np.isfinite(np.float32(self.high - self.low)):
+        if not self.high > self.low or not np.isfinite([self.low, self.high]).all():
             raise InputError("A phase is constant or holds values that are not finite: give an image with contrast.")
+        if self.high - self.low > float(np.finfo(np.float32).max):
+            raise InputError(f"A phase holds values from {self.low:g} to {self.high:g}, too far apart for single "
+                             "precision: rescale it.")
         if self.dtype.kind in "iu" and max(abs(self.low), abs(self.high)) > 2**53:
             raise InputError("A phase holds whole numbers beyond 2^53: rescale it.")
 

@@ -7,7 +7,8 @@ class UserError(Exception):
     """A problem the user can mend: one sentence that says what is wrong and what to do.
 
     The command line prints the sentence and exits with status 2; the worker sends it as an `error` line of
-    kind `user`. The message never holds a patient identifier.
+    kind `user`. The message may quote the name of a file, but nothing that an image's header says of
+    the patient.
     """
 
 

@@ -53,7 +53,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("the machine")
     where.add_argument("--device", help=f"auto, cpu, cuda, cuda:N or mps (default: {defaults.device})")
     where.add_argument("--canvas", type=int, metavar="VOXELS",
-                       help="longest edge of the grid the motion is found on (default: what fits the device)")
+                       help="longest edge of the grid the motion is found on, at most: the device's own limit still "
+                            "holds (default: what fits the device)")
     where.add_argument("--seed", type=int, metavar="N", help=f"of every random draw (default: {defaults.seed})")
 
 

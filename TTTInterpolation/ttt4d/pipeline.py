@@ -58,10 +58,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class InterpolationResult:
-    """frames: an iterator, each made when asked for; report: what was done, complete when the frames are exhausted."""
+    """frames: an iterator, each made when asked for; index: percent of the whole of each of them;
+    report: what was done, complete when the frames are exhausted.
+    """
 
     frames: Iterator[Frame]
-    count: int
+    index: Tuple[float, ...]
     report: Dict[str, Any]
 
 
@@ -85,11 +87,13 @@ class Interpolator:
         self.model = base_weights.load(weights)
 
     def run(self, phases: Sequence[Volume], settings: InterpolationSettings, progress: ProgressCallback = ignore,
-            cancelled: CancelCheck = never, displacements: bool = False) -> InterpolationResult:
+            cancelled: CancelCheck = never, displacements: bool = False,
+            moments: Sequence[float] = ()) -> InterpolationResult:
         """Frames between each two neighbouring phases, the phases themselves among them, in order of time.
 
         phases: two or more on one grid; their last is followed by their first if the settings say cyclic.
         settings: their `weights` and `device` are those this object was made with, whatever they say.
+        moments: when each phase was acquired, in rising numbers of any unit; evenly where nothing is given.
         Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), InputError when the
         scalar types differ, a phase is missing or has no scale, Cancelled when asked to stop.
         """
@@ -104,8 +108,8 @@ class Interpolator:
             raise InputError("Interpolation needs at least two phases: give another.")
         for phase in phases:
             IntensityScale.of([phase]).check()
-        run = _Run(self, list(phases), settings, progress, cancelled, displacements)
-        return InterpolationResult(run.frames(), run.count, run.report)
+        run = _Run(self, list(phases), settings, progress, cancelled, displacements, moments or range(len(phases)))
+        return InterpolationResult(run.frames(), run.index, run.report)
 
 
 def _together(times: Tuple[float, ...]) -> List[Tuple[float, ...]]:
@@ -120,14 +124,15 @@ class _Run:
     """
 
     def __init__(self, interpolator: Interpolator, phases: List[Volume], settings: InterpolationSettings,
-                 progress: ProgressCallback, cancelled: CancelCheck, displacements: bool) -> None:
+                 progress: ProgressCallback, cancelled: CancelCheck, displacements: bool,
+                 moments: Sequence[float]) -> None:
         self.model, self.device = interpolator.model, interpolator.device
         self.phases, self.settings, self.progress, self.cancelled = phases, settings, progress, cancelled
         # The displacement of the phase that the finished pairs have led to; None is the first phase itself.
         self.displacements, self.reached = displacements, None
         self.times = settings.frame_times
         self.pairs = list(zip(phases, phases[1:] + (phases[:1] if settings.cyclic else [])))
-        self.index = settings.index(len(phases))
+        self.index = settings.index(moments)
         self.count = len(self.index)
         self.dtype = IntensityScale.of(phases).dtype
         self.voxels = devices.canvas_voxels(self.device, phases[0].array.size)

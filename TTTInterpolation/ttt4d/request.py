@@ -94,7 +94,9 @@ class Request:
 class Job:
     """A request on its way. Whatever stops it, it leaves no output, whole or half-written, behind.
 
-    >>> Job(Request("beat.seq.nrrd", ("ed.nii.gz", "es.nii.gz"))).run()["frames"]    # doctest: +SKIP
+    >>> from ttt4d.progress import ignore, never
+    >>> request = Request("beat.seq.nrrd", ("ed.nii.gz", "es.nii.gz"))
+    >>> Job(request).run(ignore, lambda *frame: None, never)["frames"]    # doctest: +SKIP
     """
 
     def __init__(self, request: Request) -> None:
@@ -109,7 +111,7 @@ class Job:
         progress(Progress("reading", 0.0, "Starting"))
         began = clock.monotonic()
         messages: List[str] = []
-        phases = self._read(progress, cancelled, messages)
+        phases, moments = self._read(progress, cancelled, messages)
         read = clock.monotonic()
 
         from . import device
@@ -119,7 +121,7 @@ class Job:
         interpolator = Interpolator(settings.weights, settings.device)
         try:
             result = interpolator.run(phases, settings, _part(progress, 0.02, 0.98), cancelled,
-                                      displacements=self.request.displacements is not None)
+                                      self.request.displacements is not None, moments)
             report = result.report
             report["messages"][:0] = messages
             report["seconds"].update(reading=read - began, loading=clock.monotonic() - read, writing=0.0)
@@ -148,8 +150,11 @@ class Job:
         with self._closing:
             self._outputs.__exit__(type(error) if error else None, error, None)
 
-    def _read(self, progress: ProgressCallback, cancelled: CancelCheck, messages: List[str]) -> List[Any]:
-        """The phases on the first one's grid and in its scalar type; what that took is said in `messages`."""
+    def _read(self, progress: ProgressCallback, cancelled: CancelCheck,
+              messages: List[str]) -> Tuple[List[Any], Sequence[float]]:
+        """The phases on the first one's grid and in its scalar type, and when each was acquired, in any unit; what that
+        took is said in `messages`.
+        """
         from . import io
 
         request = self.request
@@ -159,9 +164,10 @@ class Job:
                 io.check_place(path, request.inputs, folder)
         if request.sequence is not None:
             progress(Progress("reading", 0.005, "Reading the sequence"))
-            phases = list(io.read_sequence(request.sequence).phases)
+            sequence = io.read_sequence(request.sequence)
+            phases, moments = list(sequence.phases), sequence.index
         else:
-            phases = []
+            phases, moments = [], range(len(request.phases))
             for number, path in enumerate(request.phases):
                 progress(Progress("reading", 0.005 + 0.01 * number / len(request.phases), f"Reading phase {number}"))
                 phases.append(io.read_volume(path))
@@ -175,11 +181,11 @@ class Job:
             phases[number] = _of_type(first.array.dtype, io.onto_grid(phase, first.geometry), number, messages)
         if messages:  # what was resampled or converted may have lost its content
             io.check_phases(phases)
-        frames = len(request.settings.index(len(phases)))
+        frames = len(request.settings.index(moments))
         voxel = first.array.dtype.itemsize + (12 if request.displacements else 0)
         io.check_output(request.output, request.inputs, frames * first.array.size * voxel)
         stop_if(cancelled)
-        return phases
+        return phases, moments
 
     def _write(self, phases: Sequence[Any], result: Any, progress: ProgressCallback, frame_written: FrameCallback,
                cancelled: CancelCheck) -> None:
@@ -192,7 +198,7 @@ class Job:
         report.update(versions=versions(), date=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         displacements = enter(_staged(request.displacements, folder=True))
         preview_file, report_file = enter(_staged(request.preview)), enter(_staged(request.report))
-        geometry, index = phases[0].geometry, request.settings.index(len(phases))
+        geometry, index = phases[0].geometry, result.index
         acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
         writer = enter(io.open_writer(request.output, geometry, phases[0].array.dtype, index, acquired,
@@ -255,6 +261,8 @@ def _of_type(dtype: Any, volume: Any, number: int, messages: List[str]) -> Any:
     """The volume in the first phase's scalar type, rounded where that takes whole numbers, never clipped."""
     import numpy as np
 
+    from . import io
+
     if volume.array.dtype == dtype:
         return volume
     array = volume.array
@@ -264,6 +272,9 @@ def _of_type(dtype: Any, volume: Any, number: int, messages: List[str]) -> Any:
         if low < np.iinfo(dtype).min or high > np.iinfo(dtype).max:
             raise InputError(f"Phase {number} has values from {low:g} to {high:g}, which phase 0's type {dtype} cannot "
                              "hold: convert both to one type.")
+        if not (np.array_equal(array, volume.array) or io.is_image(array)):
+            raise InputError(f"Phase {number} would lose its content if it were rounded to phase 0's type {dtype}: "
+                             "convert both to one type, or rescale it.")
     messages.append(f"Phase {number} was converted from {volume.array.dtype} to phase 0's type {dtype}.")
     return dataclasses.replace(volume, array=array.astype(dtype))
 

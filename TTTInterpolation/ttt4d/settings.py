@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from .auxiliary import TASKS
 from .errors import SettingsError
@@ -57,7 +57,7 @@ class InterpolationSettings:
     cyclic: in a sequence, also interpolate from the last phase back to the first.
     weights: the name of packaged ones, such as `cardiac`, or the path of a weights file.
     device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-    canvas: longest edge of the network's grid in voxels; None takes what fits the device.
+    canvas: longest edge of the network's grid in voxels, at most: what fits the device, which None takes, still holds.
     seed: of every random draw of the run.
     """
 
@@ -78,9 +78,9 @@ class InterpolationSettings:
             if not 0 < t < 1:
                 raise SettingsError(
                     f"Time {t:g} is not strictly between 0 and 1: 0 and 1 are the given phases themselves.")
-        if any(b - a < 1e-3 for a, b in zip(times, times[1:])):
-            raise SettingsError(
-                "The times must rise, each at least 0.001 above the one before: sort them and drop doubles.")
+        if any(b - a < 1e-3 for a, b in zip((0.0, *times), (*times, 1.0))):
+            raise SettingsError("The times must rise, in steps of at least 0.001 all the way from 0 to 1: sort them "
+                                "and drop doubles.")
         object.__setattr__(self, "times", times)
         if self.canvas is not None and not 16 <= _integer("canvas", self.canvas) <= 1024:
             raise SettingsError(f"canvas is {self.canvas}: choose a whole number of voxels from 16 to 1024.")
@@ -97,11 +97,18 @@ class InterpolationSettings:
         """The times of the new frames of one pair, rising, each strictly between 0 and 1."""
         return self.times or tuple(n / (self.frames + 1) for n in range(1, self.frames + 1))
 
-    def index(self, phases: int) -> Tuple[float, ...]:
-        """Percent of the whole of every frame between `phases` phases, the phases among them; a cycle ends before it
-        begins again."""
-        pairs = phases if self.cyclic else phases - 1
-        index = [100 * (pair + time) / pairs for pair in range(pairs) for time in (0.0, *self.frame_times)]
+    def index(self, moments: Sequence[float]) -> Tuple[float, ...]:
+        """Percent of the whole of every frame between phases at these moments (rising, of any unit), the phases among
+        them.
+
+        A cycle ends before it begins again; its way back, of which nobody tells, takes the mean of the other steps.
+        """
+        moments = list(moments)
+        if self.cyclic:
+            moments.append(moments[-1] + (moments[-1] - moments[0]) / (len(moments) - 1))
+        first, whole = moments[0], moments[-1] - moments[0]
+        index = [100 * (start - first + time * (stop - start)) / whole
+                 for start, stop in zip(moments, moments[1:]) for time in (0.0, *self.frame_times)]
         return tuple(index if self.cyclic else [*index, 100.0])
 
     def to_json(self) -> Dict[str, Any]:

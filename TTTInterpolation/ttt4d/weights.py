@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Sequence
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,11 +16,9 @@ from torch import nn
 from .auxiliary import TASKS, task_class
 from .errors import WeightsError
 from .network.interpolator import InterpolationNetwork, NetworkSettings
+from .weights_file import FOLDER, checksum, locate, names  # noqa: F401 - all about weights in one place
 
 FORMAT = "ttt4d-weights-1"
-FOLDER = Path(__file__).parent / "weights"
-# There is no 4D CT to train on yet: the lung takes the weights that know every contrast.
-ALIASES = {"lung": "general"}
 
 
 @dataclass(frozen=True)
@@ -61,28 +58,6 @@ def mean(models: Sequence[Model]) -> Model:
     states = [model.modules.state_dict() for model in models]
     result.modules.load_state_dict({key: torch.stack([state[key] for state in states]).mean(0) for key in states[0]})
     return result
-
-
-def names() -> Tuple[str, ...]:
-    """The packaged weights, and the names that stand for them."""
-    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
-    return tuple(packaged + [alias for alias, name in ALIASES.items() if name in packaged])
-
-
-def locate(weights: str) -> Path:
-    """The file of a packaged name or of a path; `WeightsError` if there is none."""
-    path = FOLDER / f"{ALIASES.get(weights, weights)}.safetensors"
-    if weights in names():
-        return path
-    if Path(weights).is_file():
-        return Path(weights)
-    raise WeightsError(f"There are no weights '{Path(weights).name}': "
-                       f"choose one of {', '.join(names())}, or give the path of a weights file.")
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of the file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def save(path: Path, model: Model, card: Dict[str, Any]) -> None:

@@ -39,8 +39,9 @@ def start(tmp_path) -> Callable[..., subprocess.Popen]:
     def popen(*arguments: str, **options) -> subprocess.Popen:
         environment = {**os.environ, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
         options.update(dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE), cwd=tmp_path, env=environment)
-        if os.name == "posix":  # a test run in a shell's background would hand on that Ctrl-C is ignored
-            options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        if os.name == "posix":  # a test run in a shell's background would hand on that Ctrl-C or SIGHUP is ignored
+            options.setdefault("preexec_fn", lambda: [signal.signal(number, signal.SIG_DFL)
+                                                      for number in (signal.SIGINT, signal.SIGHUP)])
         children.append(subprocess.Popen([sys.executable, *arguments], **options))
         return children[-1]
 

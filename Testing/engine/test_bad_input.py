@@ -122,6 +122,8 @@ SECOND_PHASES = {
     "phases that do not overlap": ("do not overlap", lambda f: written(f, "far.nrrd", elsewhere())),
     "the same phase twice": ("same image", lambda f: str(f / "phases" / "ed.nrrd")),
     "values the first type cannot hold": ("cannot hold", lambda f: written(f, "wide.nrrd", filled(1e6))),
+    "fractions the first type cannot hold": ("would lose its content", lambda f: written(
+        f, "unit.nrrd", volume(1.0).array.astype(np.float32) / 1000)),
 }
 
 # One input alone, where a sequence is needed.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ttt4d import canvas as canvases
 from ttt4d import sampling
 from ttt4d.canvas import Canvas, IntensityScale
+from ttt4d.errors import InputError
 from ttt4d.network.interpolator import Estimate
 from ttt4d.volume import Geometry, Volume
 
@@ -241,3 +242,14 @@ def test_what_overshoots_is_held_within_the_range_of_the_phases():
     pair = [Volume(np.array([[values]], np.int16), grid) for values in ([-5, 7], [0, 90])]
     scale = IntensityScale.of(pair)
     assert scale.from_unit(torch.tensor([-0.5, 0.5, 1.5])).tolist() == [-5, 42, 90]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("values, words", [
+    ([3, 3], "constant"), ([0, np.nan], "not finite"), ([0, np.inf], "not finite"), ([0, 1e40], "too far apart"),
+    ([-1e308, 1e308], "too far apart"),
+])
+def test_values_that_have_no_scale_are_refused_for_what_they_are(values, words):
+    scale = IntensityScale.of([Volume(np.array([[values]]), Geometry((1, 1, 2), (1.0, 1.0, 1.0)))])
+    with pytest.raises(InputError, match=words):
+        scale.check()

@@ -72,6 +72,28 @@ def test_a_sequence_gets_frames_between_its_phases_and_a_cycle_also_after_its_la
         np.testing.assert_array_equal(frame.array, phase.array)
 
 
+@pytest.mark.parametrize("cyclic, index", [([], (0, 5, 10, 55, 100)),
+                                           (["--cyclic"], (0, 10 / 3, 20 / 3, 110 / 3, 200 / 3, 250 / 3))])
+def test_a_phase_keeps_its_place_in_time_where_a_sequence_tells_it(cyclic, index, interpolate):
+    with io.open_writer("cine.seq.nrrd", SMALL, np.int16, (30, 40, 130), [True] * 3, {}) as writer:
+        for number, phase in enumerate(beating_heart((0, 0.1, 1), SMALL)[0]):
+            writer.write(number, phase.array)
+    interpolate("cine.seq.nrrd", "-o", "out.seq.nrrd", "--iterations", "1", "--frames", "1", "--report", "r.json",
+                *cyclic)
+    np.testing.assert_allclose(read_sequence("out.seq.nrrd").index, index, atol=1e-3)
+    with open("r.json") as file:
+        np.testing.assert_allclose([frame["index"] for frame in json.load(file)["frames"]], index)
+
+
+@pytest.mark.parametrize("size", [(1, 24, 20), (24, 1, 20), (24, 20, 1)])
+def test_a_single_slice_is_interpolated_along_whichever_axis_it_is_stored(size, interpolate):
+    for number in (0, 1):
+        values = np.random.default_rng(number).integers(0, 400, size, np.int16)
+        sitk.WriteImage(to_sitk(Volume(values, Geometry(size, (2.0, 2.0, 2.0)))), f"{number}.nii.gz")
+    interpolate("0.nii.gz", "1.nii.gz", "-o", "out.nii.gz", *QUICK, "--displacements", "motion", "--preview", "p.png")
+    assert [phase.array.shape for phase in read_sequence("out.nii.gz").phases] == [size] * 4
+
+
 def test_the_same_seed_gives_the_same_frames_bit_for_bit(pair, interpolate):
     for output in ("one", "two"):
         interpolate(*pair, "-o", output, *QUICK, "--seed", "7")
@@ -161,7 +183,7 @@ def test_the_preview_keeps_the_proportions_of_the_body(interpolate):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(name, tmp_path, pair, start, small_weights):
     before = files_in(tmp_path)
     child = start("-m", "ttt4d", "interpolate", *pair, "-o", "out.seq.nrrd", "--weights", small_weights,
@@ -174,6 +196,17 @@ def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(name, 
     assert (child.returncode, out) == (130, b"")
     assert err == b"ttt4d: Interrupted: nothing was written.\n"
     assert files_in(tmp_path) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+def test_what_nohup_has_started_outlives_its_terminal(tmp_path, pair, start, small_weights):
+    before = files_in(tmp_path)
+    child = start("-m", "ttt4d", "interpolate", *pair, "-o", "out.seq.nrrd", "--weights", small_weights, *QUICK,
+                  preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    until(lambda: len(files_in(tmp_path)) > len(before))
+    child.send_signal(signal.SIGHUP)
+    child.communicate(timeout=60)
+    assert child.returncode == 0 and "out.seq.nrrd" in files_in(tmp_path)
 
 
 @pytest.mark.parametrize("output", ["out.seq.nrrd", "out.nii.gz", "out"])

@@ -195,6 +195,15 @@ def test_a_slicer_sequence_is_read_with_its_phases_along_the_first_or_the_last_a
     assert np.allclose(sequence.phases[0].geometry.point((1, 1, 1)), [7 + 1.5, -3 - 2, 1 + 8])  # LPS
 
 
+@pytest.mark.parametrize("index", [(0, 40, 10), (0, 10, np.nan), (0, 10, np.inf)])
+def test_an_index_that_does_not_rise_or_is_not_of_numbers_is_left_alone(tmp_path, index):
+    frames = [noise(seed=seed).array for seed in range(3)]
+    with open_writer(tmp_path / "beat.seq.nrrd", OBLIQUE, np.int16, index, [True] * 3, {}) as writer:
+        for number, frame in enumerate(frames):
+            writer.write(number, frame)
+    assert read_sequence(tmp_path / "beat.seq.nrrd").index == (0, 1, 2)
+
+
 def test_a_folder_of_phases_is_read_in_natural_order_and_other_files_are_left_alone(tmp_path):
     phases = [noise(seed=seed) for seed in range(3)]
     for name, phase in zip(["phase2.nii.gz", "phase9.nii.gz", "phase10.nii.gz"], phases):
@@ -247,6 +256,7 @@ UNREADABLE = {
     "rgb.nrrd": (lambda path: nrrd(path, "dimension: 4", "sizes: 3 4 3 2", "kinds: RGB-color domain domain domain"),
                  "has 3 values a voxel"),
     "rgb.nii.gz": (lambda path: sitk.WriteImage(sitk.Compose([to_sitk(noise())] * 3), str(path)), "has 3 values"),
+    "five.nrrd": (lambda path: nrrd(path, "dimension: 5", "sizes: 5 4 3 2 1"), "has 5 dimensions"),
     "labels.nii": (lambda path: patched_nifti(path, 68, "<h", 1002), "is a label map"),
     "zero.nii": (lambda path: patched_nifti(path, 84, "<f", 0), "holds 0, which is not above zero"),
     "negative.nii": (lambda path: patched_nifti(path, 84, "<f", -2), "holds -2, which is not above zero"),
@@ -296,8 +306,8 @@ def labels(count=4):
     (np.where(IMAGE > 900, np.nan, IMAGE), "not numbers"),
     (np.where(IMAGE > 900, np.inf, IMAGE), "not numbers"),
     (np.full_like(IMAGE, 7), "the same value in every voxel"),
-    (np.zeros((4, 0, 16), np.int16), "empty or two-dimensional"),
-    (np.arange(16, dtype=np.int16).reshape(4, 1, 4), "empty or two-dimensional"),
+    (np.zeros((4, 0, 16), np.int16), "empty or a single line"),
+    (np.arange(16, dtype=np.int16).reshape(1, 16, 1), "empty or a single line"),
     (IMAGE > 300, "voxels of type bool"),
 ])
 def test_a_phase_that_is_no_image_is_refused(array, words):
@@ -335,8 +345,9 @@ def test_real_echo_is_accepted():
     check_phases(read_sequence(DATA / "echo" / "echo_11f.nii.gz").phases)
 
 
-def test_single_slice_phases_are_images():
-    check_phases([phase(IMAGE[:1]), phase(IMAGE[1:2])])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_single_slice_phases_are_images_along_whichever_axis_they_are_stored(axis):
+    check_phases([phase(np.moveaxis(IMAGE[n:n + 1], 0, axis)) for n in (0, 1)])
 
 
 # -- one grid for all --------------------------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ def test_the_report_tells_what_was_done(engine, small_weights, phases):
     report = result.report
     assert report["weights"]["sha256"] == weights.checksum(Path(small_weights)) and report["device"] == "cpu"
     assert [(a["batch"], len(a["losses"])) for a in report["adaptation"]] == [(0, 2), (1, 2)]
-    assert len(report["frames"]) == result.count == 7
+    assert len(report["frames"]) == len(result.index) == 7
     assert InterpolationSettings.from_json(report["settings"]).seed == 3
     assert report["canvas"] == [5, 29, 33] and report["messages"] == []
     assert all(seconds > 0 for seconds in report["seconds"].values())

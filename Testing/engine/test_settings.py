@@ -43,6 +43,7 @@ def test_names_left_out_take_their_defaults():
     ({"frames": None}, "frames"),
     ({"times": [0]}, "Time 0"), ({"times": [1]}, "Time 1"), ({"times": [-0.2]}, "Time -0.2"),
     ({"times": [0.5, 0.2]}, "rise"), ({"times": [0.5, 0.5]}, "rise"), ({"times": [float("nan")]}, "times"),
+    ({"times": [1e-4, 0.5]}, "rise"), ({"times": [0.5, 1 - 1e-4]}, "rise"),
     ({"times": ["0.5"]}, "times"), ({"times": "0.5"}, "times"), ({"times": 0.5}, "times"), ({"times": None}, "times"),
     ({"cyclic": 1}, "cyclic"), ({"canvas": 15}, "canvas"), ({"canvas": 1025}, "canvas"), ({"canvas": 64.0}, "canvas"),
     ({"seed": -1}, "seed"), ({"seed": 2**31}, "seed"), ({"seed": "0"}, "seed"),

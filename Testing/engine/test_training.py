@@ -17,6 +17,7 @@ from ttt4d.canvas import Canvas
 from ttt4d.cli import run
 from ttt4d.errors import InputError, SettingsError
 from ttt4d.training import cache
+from ttt4d.training.anatomies import AnatomySampler
 from ttt4d.training.beats import BeatSampler, draw_phases, scaled_frames
 from ttt4d.training.command import STAGES
 from ttt4d.training.disguises import disguised
@@ -109,7 +110,7 @@ def test_packed_beats_come_back_scaled_frame_by_frame_within_the_rounding(tmp_pa
 @pytest.mark.parametrize("metadata", [None, {"index": '{"a": [0, 1]}'}])
 def test_a_file_that_is_no_cache_is_refused_in_a_sentence(tmp_path, metadata):
     save_file({"a": torch.zeros(2, 1, 4, 4)}, str(tmp_path / "c.safetensors"), metadata=metadata)
-    with pytest.raises(InputError, match="no training cache"):
+    with pytest.raises(InputError, match="no training cache of this version: give another --cache"):
         cache.load(tmp_path / "c.safetensors")
 
 
@@ -239,6 +240,29 @@ def test_a_crop_that_cannot_be_is_refused_in_a_sentence(tmp_path, crop, words, c
     assert run(["train", "--data", str(tmp_path / "data"), "-o", str(tmp_path / "made.safetensors"), "--steps", "1",
                 "--crop", str(crop), "--device", "cpu"]) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "made.safetensors").exists()
+
+
+def test_a_place_that_takes_no_weights_is_refused_before_the_training(tmp_path, capsys):
+    (tmp_path / "made.safetensors").mkdir()
+    words = ["train", "--generated", "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu", "-o"]
+    for name, told in (("made.safetensors", "is a folder"), ("no/made.safetensors", "does not exist"), ("made", "end")):
+        assert run([*words, str(tmp_path / name)]) == 2
+        assert told in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["made.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["made.safetensors", "made.part"])
+def test_weights_that_cannot_be_written_after_all_are_no_bug(tmp_path, monkeypatch, capsys, name):
+    """A folder in the way of the weights or of the checkpoint is as good as a full disk."""
+    def blocked(self, generator):
+        (tmp_path / name).mkdir()
+        return draw(self, generator)
+
+    draw = AnatomySampler.draw
+    monkeypatch.setattr(AnatomySampler, "draw", blocked)
+    assert run(["train", "--generated", "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu", "-o",
+                str(tmp_path / "made.safetensors")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", STAGES)

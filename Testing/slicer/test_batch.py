@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import runpy
@@ -13,6 +14,8 @@ import slicer
 
 import tools
 from ttt4d.errors import InputError
+from ttt4d.settings import InterpolationSettings
+from ttt4d.weights_file import checksum, locate
 from TTTInterpolationLib import batch, volumes
 
 
@@ -72,7 +75,7 @@ def test_a_table_names_pairs_and_sequences_relative_to_itself(delimiter, tmp_pat
 
 def test_a_folder_is_read_as_pairs_sequences_and_4d_files_in_natural_order(tmp_path):
     for name in ("pair/p2.nrrd", "pair/p10.nrrd", "cine/0.nii", "cine/1.nii", "cine/2.nii", "one/4d.nii.gz",
-                 "x.seq.nrrd", "notes.txt", "empty/readme.txt"):
+                 "x.seq.nrrd", "notes.txt", ".hidden/readme.txt", "empty/.hidden"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -81,6 +84,15 @@ def test_a_folder_is_read_as_pairs_sequences_and_4d_files_in_natural_order(tmp_p
     assert [os.path.basename(path) for path in found["pair"].phases] == ["p2.nrrd", "p10.nrrd"]
     assert found["cine"].sequence == str(tmp_path / "cine")
     assert found["one"].sequence.endswith("4d.nii.gz")
+
+
+def test_a_patient_in_dicom_is_never_left_out_of_a_folder(tmp_path):
+    for name in ("ann/ED/IM0", "ann/ES/IM0", "bob/0/a.dcm", "bob/1/a.dcm", "bob/2/a.dcm", "cat/IM0", "dan/readme.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert batch.findCases(str(tmp_path)) == [
+        batch.Case("ann", (str(tmp_path / "ann" / "ED"), str(tmp_path / "ann" / "ES"))),
+        *(batch.Case(name, sequence=str(tmp_path / name)) for name in ("bob", "cat", "dan"))]
 
 
 @pytest.mark.parametrize("text, words", [
@@ -99,24 +111,60 @@ def test_a_table_that_makes_no_sense_is_refused_in_one_sentence(text, words, tmp
     assert not (tmp_path / "results").exists()
 
 
-def test_a_result_older_than_its_images_or_of_other_settings_does_not_count_as_done(tmp_path):
-    from ttt4d.settings import InterpolationSettings
+class Result:
+    """What a run of 3 frames leaves in a folder, as far as the next run looks at it."""
 
-    image, output, report = tmp_path / "i.nrrd", tmp_path / "c.seq.nrrd", tmp_path / "c.json"
-    for path in (image, output):
-        path.touch()
-    settings = InterpolationSettings(frames=3)
-    report.write_text(json.dumps({"settings": settings.to_json(), "frames": []}))
-    case = batch.Case("c", (str(image), str(image)))
-    assert batch._doneReport(case, str(output), str(report), settings)
-    assert not batch._doneReport(case, str(output), str(report), InterpolationSettings(frames=4))
-    os.utime(output, (1, 1))
-    assert not batch._doneReport(case, str(output), str(report), settings)
+    def __init__(self, folder, weights: str) -> None:
+        self.output, self.report = folder / "c.seq.nrrd", folder / "c.json"
+        self.settings = InterpolationSettings(frames=3, weights=weights)
+
+    def make(self, case: batch.Case, **changed) -> None:
+        self.output.touch()
+        self.report.write_text(json.dumps({
+            "settings": batch._asReported(self.settings), "frames": [], "inputs": batch._digest(case),
+            "weights": {"sha256": checksum(locate(self.settings.weights))}, **changed}))
+
+    def stands(self, case: batch.Case, **settings) -> bool:
+        return batch._doneReport(batch._digest(case), str(self.output), str(self.report),
+                                 dataclasses.replace(self.settings, **settings)) is not None
+
+
+@pytest.fixture
+def result(tmp_path, weights) -> Result:
+    return Result(tmp_path, weights)
+
+
+def test_a_result_of_other_settings_or_images_or_of_none_that_are_there_does_not_count_as_done(tmp_path, result):
+    for name in ("ed.nrrd", "es.nrrd", "other.nrrd"):
+        (tmp_path / name).touch()
+    ed, es, other = (str(tmp_path / name) for name in ("ed.nrrd", "es.nrrd", "other.nrrd"))
+    case = batch.Case("c", (ed, es))
+    result.make(case)
+    assert result.stands(case)
+    assert not result.stands(case, frames=4)
+    os.utime(other, (1, 1))
+    assert not result.stands(batch.Case("c", (ed, other))), "another image, however old"
+    assert not result.stands(batch.Case("c", (es, ed))), "the way back"
+    os.utime(es, (1, 1))
+    assert not result.stands(case), "an image put there since"
+    os.remove(es)
+    assert not result.stands(case)
+
+
+def test_a_result_of_weights_that_have_been_renewed_since_does_not_count_as_done(tmp_path, weights, result):
+    (tmp_path / "i.nrrd").touch()
+    case = batch.Case("c", sequence=str(tmp_path / "i.nrrd"))
+    result.make(case)
+    (tmp_path / "weights").mkdir()
+    renewed = tmp_path / "weights" / os.path.basename(weights)
+    for content, stands in ((locate(weights).read_bytes(), True), (b"others of this name", False)):
+        renewed.write_bytes(content)
+        assert result.stands(case, weights=str(renewed)) is stands
+    os.remove(renewed)
+    assert not result.stands(case, weights=str(renewed))
 
 
 def test_a_summary_that_cannot_be_written_is_said_and_the_batch_goes_on(tmp_path, monkeypatch):
-    from ttt4d.settings import InterpolationSettings
-
     (tmp_path / "summary.csv").mkdir()  # as good as locked: it cannot be opened
     monkeypatch.setattr(batch, "_runCase", lambda case, folder, settings: batch.Row(case.name, batch.DONE))
     said = []
@@ -140,32 +188,24 @@ def test_slicer_is_left_with_status_2_even_where_the_batch_breaks(tmp_path, monk
 
 
 @pytest.mark.parametrize("names", [("IM0", "IM1"), ("series0/IM0.dcm", "series1/IM0.dcm"), ("x.nrrd", "series/IM0")])
-def test_a_case_that_is_a_folder_of_dicom_files_is_done_until_one_of_them_changes(names, tmp_path):
-    from ttt4d.settings import InterpolationSettings
-
-    images, output, report = tmp_path / "dicom", tmp_path / "c.seq.nrrd", tmp_path / "c.json"
+def test_a_case_that_is_a_folder_of_dicom_files_is_done_until_one_of_them_changes(names, tmp_path, result):
+    images = tmp_path / "dicom"
     for name in names:
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         (images / name).touch()
-        os.utime(images / name, (1, 1))
-    output.touch()
-    settings = InterpolationSettings()
-    report.write_text(json.dumps({"settings": settings.to_json(), "frames": []}))
     case = batch.Case("c", sequence=str(images))
-    assert batch._doneReport(case, str(output), str(report), settings)
-    later = os.path.getmtime(output) + 10
-    os.utime(images / names[-1], (later, later))
-    assert not batch._doneReport(case, str(output), str(report), settings)
+    result.make(case)
+    assert result.stands(case)
+    os.utime(images / names[-1], (1, 1))
+    assert not result.stands(case)
 
 
-@pytest.mark.parametrize("spoil", [lambda report: [report], lambda report: {"settings": report["settings"]}],
-                         ids=["a list", "without frames"])
-def test_a_report_that_is_none_does_not_count_as_done(spoil, tmp_path):
-    from ttt4d.settings import InterpolationSettings
-
-    image, output, report = tmp_path / "i.nrrd", tmp_path / "c.seq.nrrd", tmp_path / "c.json"
-    for path in (image, output):
-        path.touch()
-    settings = InterpolationSettings()
-    report.write_text(json.dumps(spoil({"settings": settings.to_json(), "frames": []})))
-    assert batch._doneReport(batch.Case("c", sequence=str(image)), str(output), str(report), settings) is None
+@pytest.mark.parametrize("spoilt", [{"frames": None}, {"weights": None}, {"inputs": None}],
+                         ids=["without frames", "without weights", "of an earlier version"])
+def test_a_report_that_is_none_does_not_count_as_done(spoilt, tmp_path, result):
+    (tmp_path / "i.nrrd").touch()
+    case = batch.Case("c", sequence=str(tmp_path / "i.nrrd"))
+    result.make(case, **spoilt)
+    assert not result.stands(case)
+    (tmp_path / "c.json").write_text("[]")
+    assert not result.stands(case)

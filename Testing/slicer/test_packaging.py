@@ -35,10 +35,11 @@ def test_the_cmake_lists_name_every_file_of_the_module_and_no_other():
 
 
 def test_importing_the_module_imports_no_torch_monai_or_simpleitk(tmp_path):
-    """Of the file that Slicer imports at start, in a fresh Python, as `python -X importtime` sees it."""
+    """Of what Slicer imports at start, and of the batch, in a fresh Python, as `python -X importtime` sees it."""
     if tools.IN_SLICER:
         pytest.skip("the application has imported what it likes already")
-    program = ("import sys; sys.path.insert(0, sys.argv[1]); import host; host.install(); import TTTInterpolation")
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); import host; host.install(); "
+               "import TTTInterpolation, TTTInterpolationLib.batch")
     seen = subprocess.run([sys.executable, "-X", "importtime", "-c", program, os.path.dirname(__file__)],
                           stderr=subprocess.PIPE, check=True, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"})
     imported = {line.rpartition("|")[2].strip().split(".")[0] for line in seen.stderr.decode().splitlines()}

@@ -7,7 +7,7 @@ a sequence. Geometry is carried through as it is, oblique and left-handed direct
 The names below are what the rest of the engine uses; the modules behind them share theirs with each other only.
 """
 
-from .checks import check_phases
+from .checks import check_phases, is_image
 from .displacement import write_displacement
 from .frame_writer import FrameWriter
 from .grids import onto_grid, to_sitk
@@ -21,6 +21,7 @@ __all__ = [
     "check_output",
     "check_phases",
     "check_place",
+    "is_image",
     "onto_grid",
     "open_writer",
     "read_sequence",

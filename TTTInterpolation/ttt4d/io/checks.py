@@ -28,13 +28,22 @@ def check_phases(volumes: Sequence[Volume]) -> None:
             raise InputError(f"Phases {number} and {number + 1} are the same image: give two different phases.")
 
 
+def is_image(array: np.ndarray) -> bool:
+    """Whether `check_phases` would let an array pass."""
+    try:
+        _check_image(array, "")
+    except InputError:
+        return False
+    return True
+
+
 def label_map_error(name: str) -> InputError:
     return InputError(f"{name} is a label map (a segmentation), not an image: give the image it was drawn on.")
 
 
 def _check_image(array: np.ndarray, name: str) -> None:
-    if array.ndim != 3 or 0 in array.shape or min(array.shape[1:]) < 2:
-        raise InputError(f"{name} is an empty or two-dimensional image: give a volume.")
+    if array.ndim != 3 or 0 in array.shape or sum(size > 1 for size in array.shape) < 2:
+        raise InputError(f"{name} is empty or a single line of voxels: give a volume or a slice.")
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} has voxels of type {array.dtype}: give whole or decimal numbers.")
     low, high = array.min(), array.max()  # NaN and infinity show in them

@@ -9,6 +9,8 @@ import shutil
 import uuid
 from typing import BinaryIO, Iterator, Sequence, Tuple
 
+from safetensors import SafetensorError
+
 from ..errors import OutputError
 from .files import quoted
 
@@ -58,7 +60,7 @@ def writing(path: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise OutputError(f"The disk is full: make room for {quoted(path)}, or choose another folder.") from error
         raise OutputError(f"{quoted(path)} cannot be written ({error.strerror}): choose another folder.") from error
-    except RuntimeError as error:  # SimpleITK
+    except (RuntimeError, SafetensorError) as error:  # of SimpleITK and torch, and of weights
         raise OutputError(f"{quoted(path)} cannot be written: make room, or choose another folder.") from error
 
 

@@ -103,9 +103,12 @@ def _open(path: str) -> sitk.ImageFileReader:
         reader.ReadImageInformation()
     if reader.GetDimension() < 3:
         raise InputError(f"{quoted(path)} is an empty or two-dimensional image: give a volume.")
+    if reader.GetDimension() > 4:
+        raise InputError(f"{quoted(path)} has {reader.GetDimension()} dimensions: give a volume, or a sequence of "
+                         "volumes.")
     metadata = _metadata(reader)
     components = reader.GetNumberOfComponents()
-    if reader.GetDimension() > 4 or (components > 1 and (reader.GetDimension() == 4 or list_axis(metadata) is None)):
+    if components > 1 and (reader.GetDimension() == 4 or list_axis(metadata) is None):
         raise InputError(f"{quoted(path)} has {components} values a voxel (a colour or vector image): give an image "
                          "with one grey value a voxel.")
     if metadata.get("intent_code") == "1002" or "LabelMap" in metadata.get("DataNodeClassName", ""):
@@ -143,7 +146,8 @@ def _sequence(phases: List[Volume], metadata: Dict[str, str]) -> PhaseSequence:
         index = tuple(float(word) for word in words)
     except ValueError:  # an index of words, such as the names of the phases
         index = ()
-    if len(index) != len(phases) or any(b <= a for a, b in zip(index, index[1:])):
+    rises = all(a < b for a, b in zip(index, index[1:])) and all(map(math.isfinite, index))
+    if len(index) != len(phases) or not rises:
         return PhaseSequence(tuple(phases), tuple(float(number) for number in range(len(phases))))
     axis = list_axis(metadata)
     return PhaseSequence(tuple(phases), index, metadata.get(f"NRRD_labels[{axis}]", "frame"),

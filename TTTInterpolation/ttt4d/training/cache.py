@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
+from ..io import writing
 
 RANGES = ".ranges"
 
@@ -49,8 +50,9 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
         index[name] = [int(ed), int(es)]
     # Whole or not at all; the process's number keeps several of one run apart.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file(tensors, str(part), metadata={"index": json.dumps(index)})
-    os.replace(part, path)
+    with writing(str(path)):
+        save_file(tensors, str(part), metadata={"index": json.dumps(index)})
+        os.replace(part, path)
 
 
 def names(path: Path) -> List[str]:
@@ -71,4 +73,4 @@ def _opened(path: Path) -> Iterator[Tuple[Any, Dict[str, List[int]]]]:
         with safe_open(str(path), framework="pt") as file:
             yield file, json.loads(file.metadata()["index"])
     except (SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"{path.name} is no training cache of this version: remove it, it is made again.") from error
+        raise InputError(f"{path.name} is no training cache of this version: give another --cache.") from error

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     from .. import weights
     from ..device import choose
+    from ..io import check_place, writing
     from .anatomies import AnatomySampler
     from .beats import BeatSampler
     from .cache import load
@@ -57,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
     from .wholes import WholeSampler
 
     output = Path(args.output)
-    if output.suffix != ".safetensors" or not output.absolute().parent.is_dir():
-        raise OutputError("The weights file must end in .safetensors and lie in a folder that exists: choose another.")
+    if output.suffix != ".safetensors":
+        raise OutputError("The name of the weights file must end in .safetensors: choose another.")
+    check_place(output, (), folder=False)
     if args.steps < 0 or args.batch < 1 or not 0 < args.learning_rate < 1:
         raise SettingsError("Steps must be 0 or more, the batch 1 or more, the learning rate between 0 and 1.")
     if args.crop < 17 or args.crop % 8 != 1:
@@ -98,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
             print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
             return INTERRUPTED
     if not trainer.rank:
-        weights.save(output, trained, _card(args, trainer, device, model.card))
+        with writing(str(output)):
+            weights.save(output, trained, _card(args, trainer, device, model.card))
     return 0
 
 

@@ -16,6 +16,7 @@ from torch import Generator, nn
 
 from ..device import mixed_precision
 from ..errors import SettingsError
+from ..io import writing
 from ..weights import Model, new_model
 from .objectives import Loss
 from .samples import Sample
@@ -115,8 +116,9 @@ class Trainer:
             "averaged": self.averaged.state_dict(), "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state()}
         temporary = self.checkpoint.with_suffix(".part")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
+        with writing(str(self.checkpoint)):
+            torch.save(state, temporary)
+            os.replace(temporary, self.checkpoint)
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
