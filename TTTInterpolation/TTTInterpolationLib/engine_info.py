@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Callable
 
 from .job import engineCommand, killTree, startProcess
-
-
-def packagedWeights() -> list:
-    """Names of the weights that come with the engine, from the files alone."""
-    folder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ttt4d", "weights")
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(name[:-len(".safetensors")] for name in names if name.endswith(".safetensors"))
 
 
 class EngineInfo:

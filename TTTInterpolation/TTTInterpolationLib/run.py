@@ -29,13 +29,15 @@ _LAST = object()
 class Inputs:
     """What is interpolated.
 
-    like: the volume the result shall look and lie like, one of the scene where possible; nodes: those the user chose.
+    like: the volume the result shall look and lie like, one of the scene where possible; nodes: those the user chose;
+    moments: of the phases of a sequence, empty where its index does not say.
     """
 
     phases: Tuple[object, ...]
     like: object
     nodes: Tuple[object, ...]
     isSequence: bool = False
+    moments: Tuple[float, ...] = ()
 
     @classmethod
     def pair(cls, phase0, phase1) -> "Inputs":
@@ -44,7 +46,7 @@ class Inputs:
     @classmethod
     def fromSequence(cls, sequence) -> "Inputs":
         phases = tuple(sequence.GetNthDataNode(n) for n in range(sequence.GetNumberOfDataNodes()))
-        return cls(phases, sequences.proxyOf(sequence) or phases[0], (sequence,), True)
+        return cls(phases, sequences.proxyOf(sequence) or phases[0], (sequence,), True, sequences.momentsOf(sequence))
 
 
 @dataclass
@@ -188,7 +190,8 @@ class Run:
     def _request(self) -> dict:
         inputs = ({"sequence": self._path("in")} if self._inputs.isSequence
                   else {"phases": [self._phasePath(n) for n in range(2)]})
-        return {**inputs, "output": self._path("out"), "settings": self._settings.to_json(),
+        return {**inputs, "moments": self._inputs.moments, "output": self._path("out"),
+                "settings": self._settings.to_json(),
                 "displacements": self._path("d") if self._displacementOutput else None,
                 "report": None, "preview": None, "scratch": self.folder}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import slicer
 import vtk
@@ -60,6 +60,13 @@ def annotate(sequence, report: dict, inputs) -> None:
     }
     for name, value in values.items():
         sequence.SetAttribute(PREFIX + name, value if isinstance(value, str) else json.dumps(value))
+
+
+def momentsOf(sequence) -> Tuple[float, ...]:
+    """The numeric index of a sequence, which Slicer keeps in order; empty where it is of another kind."""
+    if sequence.GetIndexType() != slicer.vtkMRMLSequenceNode.NumericIndex:
+        return ()
+    return tuple(float(sequence.GetNthIndexValue(n)) for n in range(sequence.GetNumberOfDataNodes()))
 
 
 def lossesOf(sequence) -> list:

@@ -13,9 +13,11 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from ttt4d import weights_file
+
 from . import dependencies, review, sequences
 from .choices import TextChoice
-from .engine_info import EngineInfo, packagedWeights
+from .engine_info import EngineInfo
 from .logic import TTTInterpolationLogic, estimatedMemory
 from .parameters import InputKind
 from .progress_view import ProgressView, clock
@@ -53,7 +55,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = TTTInterpolationLogic()
         self._progress = ProgressView(self.ui.progressBar, self.ui.statusLabel)
         self._weights = TextChoice(self.ui.weightsComboBox, self._chooseWeights)
-        self._weights.offer([(name, name) for name in packagedWeights()])
+        self._weights.offer([(name, name) for name in weights_file.names()])
         self._devices = TextChoice(self.ui.deviceComboBox, self._chooseDevice)
         self._devices.offer([("auto", _("Automatic")), ("cpu", _("CPU"))])
         self._engineInfo = EngineInfo(self._onEngineInfo)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import threading
@@ -36,6 +37,7 @@ class Request:
     phases: paths of two or more volumes in order of time; or sequence: one path that holds them all.
     output: a `.seq.nrrd`, `.nii.gz` or `.nii` file, or a folder.
     displacements: a folder for one motion field a frame; report: a .json file; preview: a .png or .gif picture.
+    moments: when each phase was acquired, rising, in any unit; without, what the sequence says itself, or evenly.
     """
 
     output: str
@@ -45,11 +47,13 @@ class Request:
     displacements: Optional[str] = None
     report: Optional[str] = None
     preview: Optional[str] = None
+    moments: Tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.phases, (list, tuple)):
             raise SettingsError(f"phases is {self.phases!r}: give a list of paths.")
         object.__setattr__(self, "phases", tuple(self.phases))
+        object.__setattr__(self, "moments", _rising(self.moments))
         for path in (*self.inputs, *self.outputs):
             if not isinstance(path, str) or not path:
                 raise SettingsError(f"{path!r} is not the path of a file: give one.")
@@ -172,6 +176,9 @@ class Job:
                 progress(Progress("reading", 0.005 + 0.01 * number / len(request.phases), f"Reading phase {number}"))
                 phases.append(io.read_volume(path))
                 stop_if(cancelled)
+        moments = request.moments or moments
+        if len(moments) != len(phases):
+            raise SettingsError(f"There are {len(moments)} moments for {len(phases)} phases: give one for each.")
         io.check_phases(phases)
         first = phases[0]
         for number, phase in enumerate(phases[1:], start=1):
@@ -250,6 +257,14 @@ class Stopwatch:
         if self._moving is None or fraction - self._moving[1] < 0.01:
             return now - self._began, None
         return now - self._began, (now - self._moving[0]) / (fraction - self._moving[1]) * (1 - fraction)
+
+
+def _rising(moments: Any) -> Tuple[float, ...]:
+    """Moments of a request as they are kept. Raises `SettingsError` for what is no rising list of numbers."""
+    if isinstance(moments, (list, tuple)) and all(isinstance(m, (int, float)) and math.isfinite(m) for m in moments):
+        if all(a < b for a, b in zip(moments, moments[1:])):
+            return tuple(moments)
+    raise SettingsError(f"moments is {moments!r}: give a rising list of numbers, one for each phase.")
 
 
 def _part(progress: ProgressCallback, start: float, stop: float) -> ProgressCallback:

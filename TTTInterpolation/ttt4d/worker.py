@@ -1,7 +1,7 @@
 """The corridor between another program, such as 3D Slicer, and the engine.
 
 One line on standard input is the request; end-of-file on standard input cancels it, within a second:
-  {"phases": [path, path] or "sequence": path, "output": path, "settings": {...},
+  {"phases": [path, path] or "sequence": path, "moments": [number, ...], "output": path, "settings": {...},
    "displacements": folder or null, "report": path or null, "preview": path or null, "scratch": folder or null}
 `scratch` holds the caller's own copies of the images: it is removed if at the end the caller is gone (killed, crashed)
 and so cannot do it. Lines on standard output are what happens; the last is of one of the last three kinds:

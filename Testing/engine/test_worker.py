@@ -141,6 +141,8 @@ def test_end_of_file_instead_of_a_request_is_a_cancel(start):
     (b'{"output": "out", "sequence": "a", "colour": 1}\n', "Unknown entry 'colour'"),
     (b'{"output": "out", "sequence": "a", "settings": {"speed": 1}}\n', "Unknown setting 'speed'"),
     (b'{"output": "out", "sequence": 5}\n', "not the path"),
+    (b'{"output": "out", "sequence": "a", "moments": [0, 2, 1]}\n', "rising"),
+    (b'{"output": "out", "sequence": "a", "moments": "now"}\n', "rising"),
     (b'{"output": "out", "sequence": "missing.nrrd"}\n', "no file or folder 'missing.nrrd'"),
 ])
 def test_a_request_that_cannot_be_served_is_answered_with_one_sentence(request_line, words, tmp_path, start):
@@ -152,6 +154,16 @@ def test_a_request_that_cannot_be_served_is_answered_with_one_sentence(request_l
     assert words in last["message"] and "\n" not in last["message"]
     assert child.wait(30) == 2
     assert files_in(tmp_path) == []
+
+
+def test_phases_lie_where_the_request_says_and_each_has_its_moment(pair, start, small_weights):
+    child = start(*WORKER)
+    ask(child, phases=[*pair, pair[0]], moments=[7, 8, 12], output="out", settings=quick(small_weights, frames=1))
+    frames = [line for line in lines(child) if line["type"] == "frame"]
+    assert [frame["index"] for frame in frames] == pytest.approx([0, 10, 20, 60, 100])
+    child = start(*WORKER)
+    ask(child, phases=pair, moments=[7, 8, 12], output="other", settings=quick(small_weights))
+    assert "3 moments for 2 phases" in list(lines(child))[-1]["message"]
 
 
 def test_a_bug_is_answered_with_its_traceback(pair, start):
