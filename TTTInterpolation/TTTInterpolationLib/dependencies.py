@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import subprocess
-from typing import List
+from typing import List, Optional
 
 import slicer
 from slicer.i18n import tr as _
@@ -101,9 +101,11 @@ def _has(requirement: str) -> bool:
     return least is None or _numbers(found) >= _numbers(least)
 
 
-def _numbers(version: str) -> List[int]:
+def _numbers(version: Optional[str]) -> List[int]:
+    """Of a version, up to the first that is none; one that cannot be read counts as older than all.
+
+    >>> _numbers("2.13.0+cpu"), _numbers("2"), _numbers(None)
+    ([2, 13, 0, 0], [2, 0, 0, 0], [])
     """
-    >>> _numbers("2.13.0+cpu")
-    [2, 13, 0]
-    """
-    return [int(number) for number in re.match(r"[\d.]*\d", version).group().split(".")]
+    found = re.match(r"\d+(\.\d+)*", version or "")
+    return (list(map(int, found.group().split("."))) + 3 * [0])[:4] if found else []

@@ -49,6 +49,11 @@ def engineCommand(*arguments: str) -> List[str]:
     return [shutil.which("PythonSlicer") or sys.executable, "-u", "-m", "ttt4d", *arguments]
 
 
+def _workerCommand(scratch: str) -> List[str]:
+    """Of a worker that clears a folder of images up should Slicer be killed; '' where there is none."""
+    return engineCommand("worker", *(["--scratch", scratch] if scratch else []))
+
+
 def engineEnvironment() -> Dict[str, str]:
     """What the child's environment has beside ours: the folder of the engine on its path, and UTF-8 in its pipes."""
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -119,15 +124,17 @@ class Conversation:
 class BlockingJob:
     """A job that is waited for, where no event loop runs: scripts, tests and batch."""
 
-    def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None] = lambda line: None,
+                 scratch: str = "") -> None:
         self._conversation = Conversation(onMessage, onLog)
+        self._command = _workerCommand(scratch)
         self._process: Optional[subprocess.Popen] = None
 
     def run(self, request: dict) -> Outcome:
         """Start the child and listen until it ends. `cancel` may be called from the callbacks."""
         try:
             self._process = subprocess.Popen(
-                engineCommand("worker"), env={**os.environ, **engineEnvironment()},
+                self._command, env={**os.environ, **engineEnvironment()},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, creationflags=_NO_WINDOW)
         except OSError:
             return self._conversation.outcome(None)
@@ -169,10 +176,11 @@ class EventLoopJob:
     """A job beside a running Qt event loop. onFinished(outcome) comes last, once, in every case."""
 
     def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None],
-                 onFinished: Callable[[Outcome], None]) -> None:
+                 onFinished: Callable[[Outcome], None], scratch: str = "") -> None:
         import qt
 
         self._conversation = Conversation(onMessage, onLog)
+        self._command = _workerCommand(scratch)
         self._onFinished = onFinished
         self.ended = False
         self._grace = qt.QTimer()
@@ -191,7 +199,7 @@ class EventLoopJob:
 
     def start(self) -> None:
         """Start the child. It waits for its request."""
-        startProcess(self._process, engineCommand("worker"))
+        startProcess(self._process, self._command)
 
     def send(self, request: dict) -> None:
         """Give the child its request. Its standard input stays open: closing it means cancel."""

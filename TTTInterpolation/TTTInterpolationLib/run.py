@@ -94,7 +94,7 @@ class Run:
 
     def wait(self):
         """Run to the end and return the sequence of frames, or None if it was cancelled. Raises `JobError`."""
-        self._job = BlockingJob(self._hear, self._callbacks.log)
+        self._job = BlockingJob(self._hear, self._callbacks.log, self.folder)
         frames = None
         try:
             _exhaust(self._writeInputs())
@@ -116,7 +116,7 @@ class Run:
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._takeTurn)
-        self._job = EventLoopJob(self._hear, self._callbacks.log, self._onJobFinished)
+        self._job = EventLoopJob(self._hear, self._callbacks.log, self._onJobFinished, self.folder)
         self._closing = self._scene.AddObserver(self._scene.StartCloseEvent, lambda caller, event: self.cancel())
         self._job.start()
         # The child takes seconds to start: meanwhile the phases are written.
@@ -191,9 +191,8 @@ class Run:
         inputs = ({"sequence": self._path("in")} if self._inputs.isSequence
                   else {"phases": [self._phasePath(n) for n in range(2)]})
         return {**inputs, "moments": self._inputs.moments, "output": self._path("out"),
-                "settings": self._settings.to_json(),
-                "displacements": self._path("d") if self._displacementOutput else None,
-                "report": None, "preview": None, "scratch": self.folder}
+                "settings": self._settings.to_json(), "report": None, "preview": None,
+                "displacements": self._path("d") if self._displacementOutput else None}
 
     def _hear(self, message: dict) -> None:
         if message["type"] == "progress":

@@ -8,11 +8,14 @@ from typing import Dict, Optional, Tuple
 import slicer
 import vtk
 
+from ttt4d.settings import rises
+
 PREFIX = "TTTInterpolation."
 FRAME = PREFIX + "Frame"
 LOSSES = PREFIX + "Losses"
 INPUTS = PREFIX + "Inputs"
 _INPUT = PREFIX + "Input"  # the role under which a result refers to the nodes it was made from
+_TRANSFORM = PREFIX + "Transform"  # and to the one its proxy was put under
 ACQUIRED, SYNTHETIC = "acquired", "synthetic"
 
 
@@ -63,10 +66,12 @@ def annotate(sequence, report: dict, inputs) -> None:
 
 
 def momentsOf(sequence) -> Tuple[float, ...]:
-    """The numeric index of a sequence, which Slicer keeps in order; empty where it is of another kind."""
-    if sequence.GetIndexType() != slicer.vtkMRMLSequenceNode.NumericIndex:
+    """The index of a sequence where it is of rising numbers; else empty: Slicer takes any text for an index."""
+    try:
+        moments = [float(sequence.GetNthIndexValue(n)) for n in range(sequence.GetNumberOfDataNodes())]
+    except ValueError:
         return ()
-    return tuple(float(sequence.GetNthIndexValue(n)) for n in range(sequence.GetNumberOfDataNodes()))
+    return tuple(moments) if rises(moments) else ()
 
 
 def lossesOf(sequence) -> list:
@@ -112,15 +117,20 @@ def place(scene, built, chosen=None, inputs=(), beside=None):
 def _isOfOthers(sequence, inputs) -> bool:
     if sequence.GetNumberOfDataNodes() == 0:
         return False
-    known = [sequence.GetNthNodeReferenceID(_INPUT, n) for n in range(sequence.GetNumberOfNodeReferences(_INPUT))]
-    return sequence.GetAttribute(INPUTS) is None or known != [node.GetID() for node in inputs]
+    return sequence.GetAttribute(INPUTS) is None or _inputsOf(sequence) != [node.GetID() for node in inputs]
+
+
+def _inputsOf(sequence) -> list:
+    """The IDs of what a result was made from."""
+    return [sequence.GetNthNodeReferenceID(_INPUT, n) for n in range(sequence.GetNumberOfNodeReferences(_INPUT))]
 
 
 def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNode":
     """A looping browser of the frames, whose proxy looks and lies like the input volume `like`.
 
     like: gives window, level and colours, the parent transform, and the parent in the subject hierarchy, so that a
-    patient's study stays together. What was browsed before stays as the user has set it since.
+    patient's study stays together. A second time, what the user has set since stays; under the parent transform of
+    `like` the proxy stays too, unless the user has put it under another.
     """
     scene, browser = frames.GetScene(), browserOf(frames)
     present = [sequence for sequence in (frames, displacements) if sequence is not None]
@@ -132,7 +142,7 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
         # One pass takes about a second, as a heartbeat does, and stays slow enough to follow with few frames.
         browser.SetPlaybackRateFps(min(max(frames.GetNumberOfDataNodes(), 5), 20))
         browser.SetPlaybackLooped(True)
-    _letGoOfEarlierDisplacements(browser, displacements)
+    _letGoOfEarlierDisplacements(browser, present)
     for sequence in present:
         if not browser.IsSynchronizedSequenceNode(sequence, True):
             browser.AddSynchronizedSequenceNode(sequence)
@@ -141,25 +151,30 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
     _sequencesLogic(scene).UpdateProxyNodesFromSequences(browser)
     browser.SetSelectedItemNumber(0)
 
-    for sequence in new:
+    for sequence in present:
         proxy = browser.GetProxyNode(sequence)
-        proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
-        _placeBeside(proxy, like)
-        _placeBeside(sequence, like)
+        if sequence in new or proxy.GetTransformNodeID() == sequence.GetNodeReferenceID(_TRANSFORM):
+            proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+            sequence.SetNodeReferenceID(_TRANSFORM, like.GetTransformNodeID())
+        if sequence in new:
+            _placeBeside(proxy, like)
+            _placeBeside(sequence, like)
     if frames in new:
         _showLike(browser.GetProxyNode(frames), like)
     return browser
 
 
 def _letGoOfEarlierDisplacements(browser, present) -> None:
-    """Displacements of a run before lead to other frames than those the browser shows now: they stay in the scene, but
-    move nothing any more.
+    """Displacements of a run before lead to other frames of these inputs than those the browser shows now: they stay
+    in the scene, but move nothing any more.
+
+    present: the frames and, where there are new ones, their displacements.
     """
     shown = vtk.vtkCollection()
     browser.GetSynchronizedSequenceNodes(shown, False)
     for sequence in [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]:
         moves = sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode")
-        if moves and sequence is not present and sequence.GetAttribute(INPUTS) is not None:
+        if moves and sequence not in present and _inputsOf(sequence) == _inputsOf(present[0]):
             proxy = browser.GetProxyNode(sequence)
             browser.RemoveSynchronizedSequenceNode(sequence.GetID())
             if proxy:

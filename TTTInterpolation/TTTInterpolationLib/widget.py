@@ -88,9 +88,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         self._entered = True
         self.initializeParameterNode()
-        if self._unseen is not None and self._unseen.GetScene() is slicer.mrmlScene:
-            review.show(self._unseen)
-        self._unseen = None
+        unseen, self._unseen = self._unseen, None
+        if unseen is not None and unseen is self._parameterNode.outputSequence and sequences.browserOf(unseen):
+            review.show(unseen)
 
     def exit(self) -> None:
         self._entered = False

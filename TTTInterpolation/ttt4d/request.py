@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import shutil
 import threading
@@ -20,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from .errors import Cancelled, DeviceError, InputError, OutputError, SettingsError, UserError
 from .progress import CancelCheck, Progress, ProgressCallback, stop_if
-from .settings import InterpolationSettings
+from .settings import InterpolationSettings, rises
 
 PREVIEWS = (".png", ".gif")
 # Exit statuses of the command line and of the worker.
@@ -53,7 +52,10 @@ class Request:
         if not isinstance(self.phases, (list, tuple)):
             raise SettingsError(f"phases is {self.phases!r}: give a list of paths.")
         object.__setattr__(self, "phases", tuple(self.phases))
-        object.__setattr__(self, "moments", _rising(self.moments))
+        numbers = isinstance(self.moments, (list, tuple)) and all(isinstance(m, (int, float)) for m in self.moments)
+        if not numbers or not rises(self.moments):
+            raise SettingsError(f"moments is {self.moments!r}: give a rising list of numbers, one for each phase.")
+        object.__setattr__(self, "moments", tuple(self.moments))
         for path in (*self.inputs, *self.outputs):
             if not isinstance(path, str) or not path:
                 raise SettingsError(f"{path!r} is not the path of a file: give one.")
@@ -188,6 +190,10 @@ class Job:
             phases[number] = _of_type(first.array.dtype, io.onto_grid(phase, first.geometry), number, messages)
         if messages:  # what was resampled or converted may have lost its content
             io.check_phases(phases)
+        if not rises(request.settings.index(moments), least=1e-3):  # closer ones are one to 3D Slicer
+            moments = range(len(phases))
+            messages.append("The phases lie too unevenly in time for a place of its own for every frame: they count "
+                            "evenly.")
         frames = len(request.settings.index(moments))
         voxel = first.array.dtype.itemsize + (12 if request.displacements else 0)
         io.check_output(request.output, request.inputs, frames * first.array.size * voxel)
@@ -257,14 +263,6 @@ class Stopwatch:
         if self._moving is None or fraction - self._moving[1] < 0.01:
             return now - self._began, None
         return now - self._began, (now - self._moving[0]) / (fraction - self._moving[1]) * (1 - fraction)
-
-
-def _rising(moments: Any) -> Tuple[float, ...]:
-    """Moments of a request as they are kept. Raises `SettingsError` for what is no rising list of numbers."""
-    if isinstance(moments, (list, tuple)) and all(isinstance(m, (int, float)) and math.isfinite(m) for m in moments):
-        if all(a < b for a, b in zip(moments, moments[1:])):
-            return tuple(moments)
-    raise SettingsError(f"moments is {moments!r}: give a rising list of numbers, one for each phase.")
 
 
 def _part(progress: ProgressCallback, start: float, stop: float) -> ProgressCallback:

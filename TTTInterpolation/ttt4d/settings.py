@@ -48,6 +48,15 @@ class AdaptationSettings:
             raise SettingsError(f"learning_rate is {self.learning_rate}: choose a number above 0, at most 1.")
 
 
+def rises(numbers: Sequence[float], least: float = 0.0) -> bool:
+    """Whether each of the numbers, all finite, is more than `least` above the one before.
+
+    >>> rises((0, 1, 5)), rises((0, 1, 1)), rises((0, 1, 5), least=2)
+    (True, False, False)
+    """
+    return all(map(math.isfinite, numbers)) and all(b - a > least for a, b in zip(numbers, numbers[1:]))
+
+
 @dataclass(frozen=True)
 class InterpolationSettings:
     """One run.

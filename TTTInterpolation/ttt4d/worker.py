@@ -2,9 +2,8 @@
 
 One line on standard input is the request; end-of-file on standard input cancels it, within a second:
   {"phases": [path, path] or "sequence": path, "moments": [number, ...], "output": path, "settings": {...},
-   "displacements": folder or null, "report": path or null, "preview": path or null, "scratch": folder or null}
-`scratch` holds the caller's own copies of the images: it is removed if at the end the caller is gone (killed, crashed)
-and so cannot do it. Lines on standard output are what happens; the last is of one of the last three kinds:
+   "displacements": folder or null, "report": path or null, "preview": path or null}
+Lines on standard output are what happens; the last is of one of the last three kinds:
   {"type": "progress", "stage", "fraction", "message", "metrics", "elapsed", "remaining"}
   {"type": "frame", "number", "index", "acquired", "path"}
   {"type": "result", "output", "report"}
@@ -33,7 +32,10 @@ PATIENCE = 0.6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None: all that is wanted stands in the request."""
+    """What is wanted stands in the request."""
+    parser.add_argument("--scratch", metavar="FOLDER",
+                        help="holds the caller's copies of the images: removed if at the end the caller is gone "
+                             "(killed, crashed) and cannot do it itself")
 
 
 def run(arguments: argparse.Namespace) -> NoReturn:
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> NoReturn:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
-    status = Worker(requests, lines).run()
+    status = Worker(requests, lines, arguments.scratch).run()
     sys.stderr.flush()
     os._exit(status)  # at once: all is said and written, and taking torch down in good order takes its time
 
@@ -53,20 +55,17 @@ def run(arguments: argparse.Namespace) -> NoReturn:
 class Worker:
     """One request over two file descriptors."""
 
-    def __init__(self, requests: int, lines: int) -> None:
-        self._requests, self._lines = requests, lines
+    def __init__(self, requests: int, lines: int, scratch: Optional[str] = None) -> None:
+        self._requests, self._lines, self._scratch = requests, lines, scratch
         self._sending = threading.Lock()
         self._cancelled = threading.Event()
         self._last_word = threading.Lock()  # taken once, by who ends the process
         self._stopwatch = Stopwatch()
         self._job: Optional[Job] = None
-        self._scratch: Optional[str] = None
 
     def run(self) -> int:
         try:
-            received = self._receive()
-            self._scratch = received.pop("scratch", None) if isinstance(received, dict) else None
-            request = Request.from_json(received)
+            request = Request.from_json(self._receive())
             self._job = Job(request)
             threading.Thread(target=self._watch, daemon=True).start()
             report = self._job.run(self._progress, self._frame, self._cancelled.is_set)

@@ -166,6 +166,15 @@ def test_phases_lie_where_the_request_says_and_each_has_its_moment(pair, start, 
     assert "3 moments for 2 phases" in list(lines(child))[-1]["message"]
 
 
+def test_phases_that_lie_too_unevenly_to_tell_their_frames_apart_count_evenly_and_it_is_said(
+        pair, start, small_weights):
+    child = start(*WORKER)
+    ask(child, phases=[*pair, pair[0]], moments=[0, 1, 1e6], output="out", settings=quick(small_weights, frames=1))
+    said = list(lines(child))
+    assert [line["index"] for line in said if line["type"] == "frame"] == pytest.approx([0, 25, 50, 75, 100])
+    assert any("too unevenly" in message for message in said[-1]["report"]["messages"])
+
+
 def test_a_bug_is_answered_with_its_traceback(pair, start):
     child = start("-c", "import sys; from ttt4d import cli, io; io.read_volume = None; sys.exit(cli.run(['worker']))")
     ask(child, phases=pair, output="out")
@@ -187,11 +196,14 @@ def test_a_worker_whose_listener_is_gone_stops_and_leaves_nothing(tmp_path, pair
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a writer that its reader is gone")
-@pytest.mark.parametrize("settings", [endless, quick], ids=["in the middle of it", "at its very end"])
-def test_the_images_of_a_caller_that_was_killed_are_removed(tmp_path, pair, start, small_weights, settings):
-    child = start(*WORKER)
-    ask(child, phases=pair, output="phases/out", settings=settings(small_weights), scratch=str(tmp_path / "phases"))
-    wait_for(child, "adaptation" if settings is endless else "writing")
+@pytest.mark.parametrize("stage", [None, "adaptation", "writing"])
+def test_the_images_of_a_caller_that_was_killed_are_removed(tmp_path, pair, start, small_weights, stage):
+    """Before it has asked, in the middle of the work, and at its very end."""
+    child = start(*WORKER, "--scratch", str(tmp_path / "phases"))
+    if stage:
+        settings = endless if stage == "adaptation" else quick
+        ask(child, phases=pair, output="phases/out", settings=settings(small_weights))
+        wait_for(child, stage)
     child.stdin.close()
     child.stdout.close()
     child.wait(30)
@@ -200,8 +212,8 @@ def test_the_images_of_a_caller_that_was_killed_are_removed(tmp_path, pair, star
 
 def test_the_images_of_a_caller_that_is_there_are_its_own_to_remove(tmp_path, pair, start, small_weights):
     before = files_in(tmp_path)
-    child = start(*WORKER)
-    ask(child, phases=pair, output="out", settings=endless(small_weights), scratch=str(tmp_path / "phases"))
+    child = start(*WORKER, "--scratch", str(tmp_path / "phases"))
+    ask(child, phases=pair, output="out", settings=endless(small_weights))
     wait_for(child, "adaptation")
     child.stdin.close()
     assert list(lines(child))[-1] == {"type": "cancelled"}

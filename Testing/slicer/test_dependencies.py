@@ -126,5 +126,8 @@ def test_a_package_that_is_too_old_is_as_good_as_missing(requirements, monkeypat
     versions = {"torch": "1.13.1+cu117", "safetensors": "0.2.9", "tqdm": "4.0"}
     monkeypatch.setattr(dependencies.importlib.metadata, "version", lambda name: versions[name])
     assert dependencies.missing() == ["torch>=2.0", "safetensors>=0.3"]
-    versions.update(torch="2.13.0+cpu", safetensors="0.10.1rc1")
-    assert dependencies.missing() == []
+    versions.update(torch=None, safetensors="0.10.1rc1")
+    assert dependencies.missing() == ["torch>=2.0"], "what pip has left half removed"
+    for torch in ("2", "2.13.0+cpu"):
+        versions["torch"] = torch
+        assert dependencies.missing() == []

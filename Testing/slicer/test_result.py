@@ -200,6 +200,27 @@ def test_what_the_user_changed_on_a_result_stays_when_it_is_computed_again(scene
     assert (browser.GetPlaybackRateFps(), browser.GetPlaybackLooped()) == (2, False)
 
 
+def test_a_result_goes_on_lying_where_its_input_lies_until_the_user_puts_it_elsewhere(scene):
+    (first, *_others), frames = built(scene, tools.SMALL)
+    registered, turned = (scene.AddNewNodeByClass("vtkMRMLLinearTransformNode") for _n in range(2))
+    proxy = sequences.browse(frames, like=first).GetProxyNode(frames)
+    first.SetAndObserveTransformNodeID(registered.GetID())
+    sequences.browse(frames, like=first)
+    assert proxy.GetParentTransformNode() is registered
+    proxy.SetAndObserveTransformNodeID(turned.GetID())
+    sequences.browse(frames, like=first)
+    assert proxy.GetParentTransformNode() is turned
+
+
+def test_a_sequence_counts_by_its_index_only_where_that_rises_in_numbers(scene):
+    for values, moments in ((("0", "10", "100"), (0, 10, 100)), (("0 ms", "500 ms"), ()), (("ED", "ES"), ())):
+        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
+        sequence.SetIndexType(sequence.TextIndex)
+        for value in values:
+            sequence.SetDataNodeAtValue(slicer.vtkMRMLScalarVolumeNode(), value)
+        assert sequences.momentsOf(sequence) == moments
+
+
 def test_the_mark_is_of_the_frame_that_is_shown_also_in_step_with_another_sequence(scene):
     """Two phases at 0 and 100 % lead, and the three frames follow: the second item that is shown is the last frame."""
     (first, *_others), frames = built(scene, tools.SMALL)
@@ -361,16 +382,20 @@ def test_a_run_from_a_script_gives_marked_frames_displacements_and_where_they_co
 def test_displacements_of_a_run_before_stay_in_the_scene_but_no_longer_move_anything(scene, quick, pair, tmp_path):
     logic = TTTInterpolationLogic()
     earlier, own = (scene.AddNewNodeByClass("vtkMRMLSequenceNode", name) for name in ("motion", "the user's"))
-    compared = sequences.place(scene, built(scene, tools.SMALL)[1])
+    compared = built(scene, tools.SMALL)[1]
+    others = sequences.newSequence("motion of other inputs")
+    others.SetDataNodeAtValue(slicer.vtkMRMLGridTransformNode(), "0")
+    others = sequences.place(scene, others)
+    sequences.annotate(others, REPORT, [compared])
     frames = logic.process(*pair, settings=quick, displacementSequence=earlier, temporaryFolder=str(tmp_path))
     browser = sequences.browserOf(frames)
-    for sequence in (own, compared):
+    for sequence in (own, compared, others):
         browser.AddSynchronizedSequenceNode(sequence)
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     segmentation.SetAndObserveTransformNodeID(browser.GetProxyNode(earlier).GetID())
     assert logic.process(*pair, frames, settings=quick, temporaryFolder=str(tmp_path)) is frames
     assert sequences.browserOf(frames) is browser
-    assert all(browser.IsSynchronizedSequenceNode(sequence, True) for sequence in (own, compared))
+    assert all(browser.IsSynchronizedSequenceNode(sequence, True) for sequence in (own, compared, others))
     assert sequences.browserOf(earlier) is None and earlier.GetNumberOfDataNodes() == 4
     assert segmentation.GetParentTransformNode() is None
 

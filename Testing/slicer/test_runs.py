@@ -128,6 +128,16 @@ def test_the_views_of_another_module_are_left_alone_until_the_panel_is_shown_aga
     assert len(seen) == 1, "shown once"
 
 
+def test_a_result_whose_browser_was_deleted_meanwhile_is_no_trouble(panel, scene, temporary_folder, shown):
+    panel.ui.applyButton.click()
+    run = panel.logic.runOf(panel.choices)
+    panel.widget.exit()
+    turn_until(lambda: not os.path.exists(run.folder))
+    scene.RemoveNode(scene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode"))
+    panel.widget.enter()
+    assert panel.choices.outputSequence.GetNumberOfDataNodes() == 4
+
+
 def test_while_packages_are_installed_the_panel_says_so_and_takes_no_second_apply(
         panel, temporary_folder, shown, monkeypatch):
     """Slicer turns the event loop during pip: here a user clicks again and looks at another module meanwhile."""

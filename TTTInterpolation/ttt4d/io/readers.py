@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import GeometryError, InputError
+from ..settings import rises
 from ..volume import Volume
 from .checks import label_map_error
 from .dicom import read_dicom
@@ -146,8 +147,7 @@ def _sequence(phases: List[Volume], metadata: Dict[str, str]) -> PhaseSequence:
         index = tuple(float(word) for word in words)
     except ValueError:  # an index of words, such as the names of the phases
         index = ()
-    rises = all(a < b for a, b in zip(index, index[1:])) and all(map(math.isfinite, index))
-    if len(index) != len(phases) or not rises:
+    if len(index) != len(phases) or not rises(index):
         return PhaseSequence(tuple(phases), tuple(float(number) for number in range(len(phases))))
     axis = list_axis(metadata)
     return PhaseSequence(tuple(phases), index, metadata.get(f"NRRD_labels[{axis}]", "frame"),
