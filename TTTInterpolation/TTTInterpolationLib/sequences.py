@@ -8,7 +8,7 @@ from typing import Dict, Optional, Tuple
 import slicer
 import vtk
 
-from ttt4d.settings import rises
+from ttt4d.settings import rising
 
 PREFIX = "TTTInterpolation."
 FRAME = PREFIX + "Frame"
@@ -67,11 +67,7 @@ def annotate(sequence, report: dict, inputs) -> None:
 
 def momentsOf(sequence) -> Tuple[float, ...]:
     """The index of a sequence where it is of rising numbers; else empty: Slicer takes any text for an index."""
-    try:
-        moments = [float(sequence.GetNthIndexValue(n)) for n in range(sequence.GetNumberOfDataNodes())]
-    except ValueError:
-        return ()
-    return tuple(moments) if rises(moments) else ()
+    return rising(sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes()))
 
 
 def lossesOf(sequence) -> list:

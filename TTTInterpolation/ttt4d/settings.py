@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 from .auxiliary import TASKS
 from .errors import SettingsError
@@ -55,6 +55,19 @@ def rises(numbers: Sequence[float], least: float = 0.0) -> bool:
     (True, False, False)
     """
     return all(map(math.isfinite, numbers)) and all(b - a > least for a, b in zip(numbers, numbers[1:]))
+
+
+def rising(words: Iterable[str]) -> Tuple[float, ...]:
+    """The numbers that the words of an index stand for, where all are numbers and rise; else none.
+
+    >>> rising(("0", "10", "12.5")), rising(("ED", "ES")), rising(("0", "nan"))
+    ((0.0, 10.0, 12.5), (), ())
+    """
+    try:
+        numbers = tuple(float(word) for word in words)
+    except ValueError:  # such as the names of the phases
+        return ()
+    return numbers if rises(numbers) else ()
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,8 @@ def test_the_preview_keeps_the_proportions_of_the_body(interpolate):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one child")
-@pytest.mark.parametrize("names", [["SIGINT"], ["SIGTERM", "SIGHUP"], ["SIGHUP", "SIGHUP"]], ids="+".join)
+@pytest.mark.parametrize("names", [
+    ["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGTERM", "SIGHUP"], ["SIGHUP", "SIGHUP"]], ids="+".join)
 def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(names, tmp_path, pair, start, small_weights):
     before = files_in(tmp_path)
     child = start("-m", "ttt4d", "interpolate", *pair, "-o", "out.seq.nrrd", "--weights", small_weights,

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import GeometryError, InputError
-from ..settings import rises
+from ..settings import rising
 from ..volume import Volume
 from .checks import label_map_error
 from .dicom import read_dicom
@@ -143,11 +143,8 @@ def _metadata(reader) -> Dict[str, str]:
 def _sequence(phases: List[Volume], metadata: Dict[str, str]) -> PhaseSequence:
     """The phases with the index of a .seq.nrrd header, where there is one that rises."""
     words = next((value for key, value in metadata.items() if re.match(r"axis \d+ index values$", key)), "").split()
-    try:
-        index = tuple(float(word) for word in words)
-    except ValueError:  # an index of words, such as the names of the phases
-        index = ()
-    if len(index) != len(phases) or not rises(index):
+    index = rising(words)
+    if len(index) != len(phases):
         return PhaseSequence(tuple(phases), tuple(float(number) for number in range(len(phases))))
     axis = list_axis(metadata)
     return PhaseSequence(tuple(phases), index, metadata.get(f"NRRD_labels[{axis}]", "frame"),
