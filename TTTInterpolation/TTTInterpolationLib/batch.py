@@ -130,7 +130,8 @@ def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
     began = time.monotonic()
     request = {"output": output, "report": report, "settings": settings.to_json(), "phases": list(case.phases),
                "sequence": case.sequence}
-    outcome = BlockingJob(lambda message: None).run(request)
+    with BlockingJob(lambda message: None) as job:
+        outcome = job.run(request)
     seconds = round(time.monotonic() - began, 1)
     if outcome.kind == "result":
         with contextlib.suppress(OSError), open(report, "w", encoding="utf-8") as file:  # else it is done once more

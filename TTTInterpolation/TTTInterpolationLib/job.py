@@ -50,7 +50,7 @@ def engineCommand(*arguments: str) -> List[str]:
 
 
 def _workerCommand(scratch: str) -> List[str]:
-    """Of a worker that clears a folder of images up should Slicer be killed; '' where there is none."""
+    """Of a worker that removes a folder of images once its standard input ends; '' where there is none."""
     return engineCommand("worker", *(["--scratch", scratch] if scratch else []))
 
 
@@ -72,6 +72,15 @@ class Conversation:
         self._log: Deque[str] = deque(maxlen=_LOG_LINES)
         self.cancelAsked = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether the child has said its last word."""
+        return self._last is not None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.ended and self._last["type"] == "result" and not self.cancelAsked
+
     def hear(self, data: bytes) -> None:
         """Some bytes of standard output, cut anywhere."""
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -87,7 +96,7 @@ class Conversation:
         """How it ended; exitStatus is None where the child could not be started."""
         log = "\n".join(self._log)
         last = self._last or {}
-        if last.get("type") == "result" and not self.cancelAsked:
+        if self.succeeded:
             return Outcome("result", log=log, report=last.get("report") or {})
         if last.get("type") == "cancelled" or self.cancelAsked:
             return Outcome("cancelled", _("Cancelled."), log)
@@ -122,7 +131,14 @@ class Conversation:
 
 
 class BlockingJob:
-    """A job that is waited for, where no event loop runs: scripts, tests and batch."""
+    """A job that is waited for, where no event loop runs: scripts, tests and batch.
+
+    As long as it is open, its child guards the scratch folder:
+
+        with BlockingJob(hear, log, folder) as job:
+            outcome = job.run(request)
+            ...  # read what it wrote
+    """
 
     def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None] = lambda line: None,
                  scratch: str = "") -> None:
@@ -130,41 +146,57 @@ class BlockingJob:
         self._command = _workerCommand(scratch)
         self._process: Optional[subprocess.Popen] = None
 
-    def run(self, request: dict) -> Outcome:
-        """Start the child and listen until it ends. `cancel` may be called from the callbacks."""
-        try:
+    def __enter__(self) -> "BlockingJob":
+        """Start the child. It waits for its request."""
+        with contextlib.suppress(OSError):  # `run` says that there is none
             self._process = subprocess.Popen(
                 self._command, env={**os.environ, **engineEnvironment()},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, creationflags=_NO_WINDOW)
-        except OSError:
+            # Standard error has its own reader, or a child that prints much would block on a full pipe.
+            self._errors: List[bytes] = []
+            self._reader = threading.Thread(target=lambda: self._errors.extend(self._process.stderr), daemon=True)
+            self._reader.start()
+        return self
+
+    def run(self, request: dict) -> Outcome:
+        """Listen until the child has said its last word. `cancel` may be called from the callbacks."""
+        if self._process is None:
             return self._conversation.outcome(None)
-        # Standard error has its own reader, or a child that prints much would block on a full pipe.
-        errors: List[bytes] = []
-        reader = threading.Thread(target=lambda: errors.extend(self._process.stderr), daemon=True)
-        reader.start()
-        try:
-            _send(self._process.stdin, request)
-            for line in self._process.stdout:
-                self._conversation.hear(line)
-            self._process.wait()
-        except BaseException:
-            self.cancel()
-            self._process.wait()
-            raise
-        finally:
-            reader.join(GRACE_SECONDS)
-            self._conversation.hearLog(b"".join(errors))
-            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        with contextlib.suppress(OSError):  # where the child ended already, its last words say why
+            self._process.stdin.write(json.dumps(request).encode("utf-8") + b"\n")
+            self._process.stdin.flush()
+        for line in self._process.stdout:
+            self._conversation.hear(line)
+            if self._conversation.ended:
+                break
+        if not self._conversation.succeeded:
+            self.close()
         return self._conversation.outcome(self._process.returncode)
 
     def cancel(self) -> None:
         """Ask the child to stop; kill it if it does not."""
         self._conversation.cancelAsked = True
-        if self._process is None or self._process.poll() is not None:
+        self._letGo()
+
+    def __exit__(self, *_error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the child end, and return when it is gone."""
+        if self._process is None or self._process.stdout.closed:
             return
-        self._process.stdin.close()
+        self._letGo()
+        self._process.wait()
+        self._reader.join(GRACE_SECONDS)
+        self._conversation.hearLog(b"".join(self._errors))
+        self._process.stdout.close()
+        self._process.stderr.close()
+
+    def _letGo(self) -> None:
+        if self._process is None or self._process.stdin.closed:
+            return
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
         timer = threading.Timer(GRACE_SECONDS, killTree, [self._process.pid])
         timer.daemon = True
         timer.start()
@@ -173,7 +205,10 @@ class BlockingJob:
 
 
 class EventLoopJob:
-    """A job beside a running Qt event loop. onFinished(outcome) comes last, once, in every case."""
+    """A job beside a running Qt event loop. onFinished(outcome) comes last, once, in every case.
+
+    With a result, the child is still there and guards the scratch folder until `letGo`.
+    """
 
     def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None],
                  onFinished: Callable[[Outcome], None], scratch: str = "") -> None:
@@ -209,23 +244,34 @@ class EventLoopJob:
         """Ask the child to stop; kill it if it does not. The outcome comes to onFinished."""
         if not self.ended:
             self._conversation.cancelAsked = True
+            self.letGo()
+
+    def letGo(self) -> None:
+        """The child, which has nothing more to do for us, ends; it is killed if it does not."""
+        if self.pid:
             self._process.closeWriteChannel()
             self._grace.start()
 
     def stopNow(self) -> None:
         """Cancel, and return when the child is gone and onFinished was called: for the end of the application."""
         self.cancel()
-        if not self.ended and not self._process.waitForFinished(3000):
+        if self.pid and not self._process.waitForFinished(3000):
             self._kill()
             self._process.waitForFinished(3000)
 
     def _readOutput(self) -> None:
         self._conversation.hear(bytes(self._process.readAllStandardOutput().data()))
+        if self._conversation.succeeded:
+            self._readLog()
+            self._end(0)
+        elif self._conversation.ended:
+            self.letGo()
 
     def _readLog(self) -> None:
         self._conversation.hearLog(bytes(self._process.readAllStandardError().data()))
 
     def _onProcessFinished(self, exitCode, exitStatus) -> None:
+        self._grace.stop()
         self._readOutput()
         self._readLog()
         self._end(exitCode)
@@ -239,7 +285,6 @@ class EventLoopJob:
     def _end(self, exitStatus: Optional[int]) -> None:
         if not self.ended:
             self.ended = True
-            self._grace.stop()
             self._onFinished(self._conversation.outcome(exitStatus))
 
     def _kill(self) -> None:
@@ -276,10 +321,3 @@ def killTree(pid: int) -> None:
     for each in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
-
-
-def _send(pipe, request: dict) -> None:
-    with contextlib.suppress(OSError):  # where the child ended already, its last words say why
-        pipe.write(json.dumps(request).encode("utf-8") + b"\n")
-        pipe.flush()
-

@@ -94,14 +94,14 @@ class Run:
 
     def wait(self):
         """Run to the end and return the sequence of frames, or None if it was cancelled. Raises `JobError`."""
-        self._job = BlockingJob(self._hear, self._callbacks.log, self.folder)
         frames = None
         try:
-            _exhaust(self._writeInputs())
-            outcome = self._job.run(self._request())
-            if outcome.kind == "result":
-                _exhaust(self._takeFrames())
-                frames = self._conclude(outcome)
+            with BlockingJob(self._hear, self._callbacks.log, self.folder) as self._job:
+                _exhaust(self._writeInputs())
+                outcome = self._job.run(self._request())
+                if outcome.kind == "result":
+                    _exhaust(self._takeFrames())
+                    frames = self._conclude(outcome)
         finally:
             self._removeFolder()
         self._callbacks.finished(outcome, frames)
@@ -169,6 +169,7 @@ class Run:
         self._timer.stop()
         self._scene.RemoveObserver(self._closing)
         self._removeFolder()
+        self._job.letGo()
         # PythonQt never lets go of what its signals are connected to: this run stays, its volumes must not.
         self._inputs = self._frames = self._displacements = self._steps = self._then = None
         self._callbacks.finished(outcome, frames)

@@ -28,14 +28,14 @@ from .progress import Progress
 from .request import BUG, DONE, INTERRUPTED, Job, Request, Stopwatch, failure
 
 # A cancel is answered within a second: this long a computation may go on before the process is ended around it.
-PATIENCE = 0.6
+PATIENCE = 0.4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is wanted stands in the request."""
     parser.add_argument("--scratch", metavar="FOLDER",
-                        help="holds the caller's copies of the images: removed if at the end the caller is gone "
-                             "(killed, crashed) and cannot do it itself")
+                        help="holds the images that are passed on: once the last line is said and standard input has "
+                             "ended, because the caller has read them or is gone (killed, crashed), it is removed")
 
 
 def run(arguments: argparse.Namespace) -> NoReturn:
@@ -59,15 +59,19 @@ class Worker:
         self._requests, self._lines, self._scratch = requests, lines, scratch
         self._sending = threading.Lock()
         self._cancelled = threading.Event()
+        self._end_of_file = threading.Event()
         self._last_word = threading.Lock()  # taken once, by who ends the process
         self._stopwatch = Stopwatch()
         self._job: Optional[Job] = None
 
     def run(self) -> int:
         try:
-            request = Request.from_json(self._receive())
+            try:
+                line = self._receive()
+            finally:
+                threading.Thread(target=self._watch, daemon=True).start()
+            request = _request(line)
             self._job = Job(request)
-            threading.Thread(target=self._watch, daemon=True).start()
             report = self._job.run(self._progress, self._frame, self._cancelled.is_set)
         except BaseException as error:  # an interrupt from the keyboard too: whatever it is, the other side is told
             self._last_word.acquire()
@@ -76,29 +80,26 @@ class Worker:
         self._end("result", output=request.output, report=report)
         return DONE
 
-    def _receive(self) -> Any:
-        """The request: everything up to the first line end."""
+    def _receive(self) -> bytes:
+        """Everything up to the first line end."""
         line = b""
         while not line.endswith(b"\n"):
             byte = os.read(self._requests, 1)
             if not byte:
                 break
             line += byte
-        if not line:
-            raise Cancelled()
-        try:
-            return json.loads(line)
-        except ValueError as error:
-            raise SettingsError("The request is not one line of JSON: see `ttt4d worker --help`.") from error
+        return line
 
     def _watch(self) -> None:
         """Wait for end-of-file, then for the run to stop; if it is in the middle of something long, end it."""
         while os.read(self._requests, 4096):
             pass
+        self._end_of_file.set()
         self._cancelled.set()
         time.sleep(PATIENCE)
         self._last_word.acquire()
-        self._job.abandon()
+        if self._job is not None:
+            self._job.abandon()
         self._end("cancelled")
         os._exit(INTERRUPTED)
 
@@ -122,12 +123,13 @@ class Worker:
         return status
 
     def _end(self, line_type: str, **values: Any) -> None:
-        """The last line. Where nobody hears it, nobody is there to remove the patient's images either."""
-        if not self._send(line_type, **values) and self._scratch is not None:
+        """The last line. A patient's images stay no longer than the caller, however that ends."""
+        self._send(line_type, **values)
+        if self._scratch is not None:
+            self._end_of_file.wait()
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _send(self, line_type: str, **values: Any) -> bool:
-        """Whether somebody listens."""
+    def _send(self, line_type: str, **values: Any) -> None:
         line = (json.dumps({"type": line_type, **values}) + "\n").encode()
         with self._sending:
             try:
@@ -135,5 +137,13 @@ class Worker:
                     line = line[os.write(self._lines, line):]
             except OSError:  # nobody listens any more: as good as a cancel
                 self._cancelled.set()
-                return False
-        return True
+
+
+def _request(line: bytes) -> Request:
+    if not line:
+        raise Cancelled()
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise SettingsError("The request is not one line of JSON: see `ttt4d worker --help`.") from error
+    return Request.from_json(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 
@@ -195,7 +196,6 @@ def test_a_worker_whose_listener_is_gone_stops_and_leaves_nothing(tmp_path, pair
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a writer that its reader is gone")
 @pytest.mark.parametrize("stage", [None, "adaptation", "writing"])
 def test_the_images_of_a_caller_that_was_killed_are_removed(tmp_path, pair, start, small_weights, stage):
     """Before it has asked, in the middle of the work, and at its very end."""
@@ -210,11 +210,30 @@ def test_the_images_of_a_caller_that_was_killed_are_removed(tmp_path, pair, star
     assert not os.path.exists(tmp_path / "phases")
 
 
-def test_the_images_of_a_caller_that_is_there_are_its_own_to_remove(tmp_path, pair, start, small_weights):
-    before = files_in(tmp_path)
+@pytest.mark.parametrize("request_line, last", [(None, "result"), (b"interpolate, please\n", "error")])
+def test_the_images_stay_until_the_caller_lets_go_of_them(tmp_path, pair, start, small_weights, request_line, last):
     child = start(*WORKER, "--scratch", str(tmp_path / "phases"))
-    ask(child, phases=pair, output="out", settings=endless(small_weights))
-    wait_for(child, "adaptation")
+    if request_line:
+        child.stdin.write(request_line)
+        child.stdin.flush()
+    else:
+        ask(child, phases=pair, output="phases/out", settings=quick(small_weights))
+    assert any(line["type"] == last for line in lines(child))
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.3)
+    assert os.path.isdir(tmp_path / "phases")
     child.stdin.close()
-    assert list(lines(child))[-1] == {"type": "cancelled"}
-    assert files_in(tmp_path) == before
+    child.wait(30)
+    assert not os.path.exists(tmp_path / "phases")
+
+
+def test_an_interrupt_while_it_waits_for_the_request_does_not_keep_the_images(tmp_path, pair, start):
+    script = ("from ttt4d import cli, worker\n"
+              "def interrupted(self): raise KeyboardInterrupt\n"
+              "worker.Worker._receive = interrupted\n"
+              "cli.run(['worker', '--scratch', 'phases'])")
+    child = start("-c", script)
+    assert json.loads(child.stdout.readline()) == {"type": "cancelled"}
+    child.stdin.close()
+    child.wait(30)
+    assert not os.path.exists(tmp_path / "phases")

@@ -52,6 +52,7 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
     began = time.monotonic()
     panel.ui.applyButton.click()
     run = panel.logic.runOf(panel.choices)
+    child = run.pid
     assert panel.running and panel.ui.applyButton.text == "Cancel" and panel.ui.applyButton.enabled
     assert panel.ui.statusLabel.text.startswith("Starting"), "said at once, before the child can say anything"
     assert panel.ui.progressBar.visible
@@ -84,6 +85,7 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
     assert "4 frames in" in panel.ui.statusLabel.text
     assert panel.ui.applyButton.text == "Apply"
     assert os.listdir(temporary_folder) == [], "the temporary folder is removed"
+    turn_until(lambda: not tools.exists(child))
     assert not (run._inputs or run._frames), "Qt may keep the run, but the run keeps no volume"
 
     assert panel.ui.lossButton.enabled and [len(losses) for losses in sequences.lossesOf(frames)] == [1]
@@ -181,13 +183,12 @@ def test_a_killed_child_becomes_one_message_with_its_log(panel, temporary_folder
 
 def test_closing_the_scene_during_a_run_is_safe(panel, temporary_folder, shown):
     child = start_long_run(panel)
-    run = panel.logic.runOf(panel.choices)
     slicer.mrmlScene.Clear(0)
-    turn_until(lambda: not os.path.exists(run.folder))
-    turn_until(lambda: not tools.exists(child))
+    turn_until(lambda: not panel.running)
+    assert not tools.exists(child) and os.listdir(temporary_folder) == []
     assert not shown
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
-    assert not panel.running and panel.ui.applyButton.text == "Apply"
+    assert panel.ui.applyButton.text == "Apply"
 
 
 def test_a_reload_of_the_module_during_a_run_ends_the_child(panel, temporary_folder, shown):
