@@ -84,8 +84,9 @@ class Conversation:
     def hear(self, data: bytes) -> None:
         """Some bytes of standard output, cut anywhere."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._hearLine(line.decode("utf-8", "replace").rstrip())
+        with contextlib.ExitStack() as heard:  # every line, whatever goes wrong with what another one calls
+            for line in reversed(lines):
+                heard.callback(self._hearLine, line.decode("utf-8", "replace").rstrip())
 
     def hearLog(self, data: bytes) -> None:
         """Some bytes of standard error."""
@@ -145,6 +146,11 @@ class BlockingJob:
         self._conversation = Conversation(onMessage, onLog)
         self._command = _workerCommand(scratch)
         self._process: Optional[subprocess.Popen] = None
+
+    @property
+    def pid(self) -> int:
+        """Of the child; 0 when there is none."""
+        return self._process.pid if self._process and self._process.poll() is None else 0
 
     def __enter__(self) -> "BlockingJob":
         """Start the child. It waits for its request."""
@@ -230,6 +236,7 @@ class EventLoopJob:
 
     @property
     def pid(self) -> int:
+        """Of the child; 0 when there is none."""
         return int(self._process.processId())
 
     def start(self) -> None:
@@ -260,12 +267,14 @@ class EventLoopJob:
             self._process.waitForFinished(3000)
 
     def _readOutput(self) -> None:
-        self._conversation.hear(bytes(self._process.readAllStandardOutput().data()))
-        if self._conversation.succeeded:
-            self._readLog()
-            self._end(0)
-        elif self._conversation.ended:
-            self.letGo()
+        try:
+            self._conversation.hear(bytes(self._process.readAllStandardOutput().data()))
+        finally:
+            if self._conversation.succeeded:
+                self._readLog()
+                self._end(0)
+            elif self._conversation.ended:
+                self.letGo()
 
     def _readLog(self) -> None:
         self._conversation.hearLog(bytes(self._process.readAllStandardError().data()))

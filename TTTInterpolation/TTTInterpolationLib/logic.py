@@ -14,7 +14,7 @@ from ttt4d import settings as engine
 from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
 
-from . import dependencies, volumes
+from . import dependencies, sequences, volumes
 from .parameters import InputKind, TTTInterpolationParameterNode, settingsOf
 from .run import Callbacks, Inputs, Run
 
@@ -168,4 +168,10 @@ def _checked(inputs: Inputs, outputSequence, displacementSequence) -> Inputs:
     reason = next(filter(None, map(volumes.problemOf, inputs.phases)), "")
     if reason:
         raise InputError(reason)
+    marks = (sequences.marksOf(inputs.nodes[0]) if inputs.isSequence
+             else [phase.GetAttribute(sequences.FRAME) for phase in inputs.phases])
+    if sequences.SYNTHETIC in marks:
+        synthetic = inputs.nodes[0 if inputs.isSequence else marks.index(sequences.SYNTHETIC)]
+        raise InputError(_("{name} was computed, not measured: choose the acquired phases.").format(
+            name=synthetic.GetName()))
     return inputs

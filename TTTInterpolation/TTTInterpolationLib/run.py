@@ -68,10 +68,11 @@ class Run:
         self._settings = settings
         self._output = outputSequence
         self._displacementOutput = displacementSequence
-        self.displacementSequence = None  # in the scene, once the run has succeeded
+        self.displacementSequence = None  # in the scene, from the success of the run to the end of `finished`
         self._callbacks = callbacks or Callbacks()
         self._frameMessages: List[dict] = []
         self._job = None
+        self._timer = None  # where the event loop turns
         self._ended = False
         self._stopped: Optional[Outcome] = None
         self._steps: Optional[Iterator[None]] = None
@@ -129,7 +130,8 @@ class Run:
     def stopNow(self) -> None:
         """Cancel, and return when child and folder are gone."""
         self.cancel()
-        self._job.stopNow()
+        if self._timer is not None:
+            self._job.stopNow()
 
     # In the event loop, long work is cut into steps, one in each turn, so that the application stays awake.
 
@@ -149,6 +151,9 @@ class Run:
             self._stop(Outcome(kind, str(error), traceback.format_exc()))
 
     def _stop(self, outcome: Outcome) -> None:
+        if self._timer is None:
+            self._job.cancel()
+            return
         self._timer.stop()
         if self._job.ended:
             self._end(outcome)
@@ -172,7 +177,9 @@ class Run:
         self._job.letGo()
         # PythonQt never lets go of what its signals are connected to: this run stays, its volumes must not.
         self._inputs = self._frames = self._displacements = self._steps = self._then = None
+        self._output = self._displacementOutput = None
         self._callbacks.finished(outcome, frames)
+        self.displacementSequence = None
 
     def _removeFolder(self) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import slicer
 import vtk
@@ -11,7 +11,8 @@ import vtk
 from ttt4d.settings import rising
 
 PREFIX = "TTTInterpolation."
-FRAME = PREFIX + "Frame"
+# The engine's own marks, so that its files and a scene's results are told alike: of a frame, and of all in their order.
+FRAME, FRAMES = "ttt4d.frame", "ttt4d.frames"
 LOSSES = PREFIX + "Losses"
 INPUTS = PREFIX + "Inputs"
 _INPUT = PREFIX + "Input"  # the role under which a result refers to the nodes it was made from
@@ -48,6 +49,8 @@ def annotate(sequence, report: dict, inputs) -> None:
     sequence.RemoveNodeReferenceIDs(_INPUT)
     for node in inputs:
         sequence.AddNodeReferenceID(_INPUT, node.GetID())
+    # Slicer before 5.10 keeps the attributes of a sequence in its file, but not those of its items.
+    sequence.SetAttribute(FRAMES, " ".join(marksOf(sequence)))
     settings = report.get("settings", {})
     values: Dict[str, object] = {
         "Settings": settings,
@@ -70,6 +73,14 @@ def momentsOf(sequence) -> Tuple[float, ...]:
     return rising(sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes()))
 
 
+def marksOf(sequence) -> List[str]:
+    """Of each item whether it is acquired or synthetic; empty text where nothing says so."""
+    count = sequence.GetNumberOfDataNodes()
+    listed = (sequence.GetAttribute(FRAMES) or "").split()
+    listed = listed if len(listed) == count else [""] * count
+    return [sequence.GetNthDataNode(n).GetAttribute(FRAME) or listed[n] for n in range(count)]
+
+
 def lossesOf(sequence) -> list:
     """The loss at each iteration of each batch of the adaptation, from a sequence's attributes; empty without."""
     return [batch for batch in json.loads(sequence.GetAttribute(LOSSES) or "[]") if batch]
@@ -89,8 +100,8 @@ def shownMark(frames) -> str:
         return ""
     # The number counts the items of the master, which may be another sequence that the user plays in step.
     value = browser.GetMasterSequenceNode().GetNthIndexValue(number)
-    shown = frames.GetNthDataNode(frames.GetItemNumberFromIndexValue(value, False))
-    return shown and shown.GetAttribute(FRAME) or ""
+    shown = frames.GetItemNumberFromIndexValue(value, False)
+    return marksOf(frames)[shown] if shown >= 0 else ""
 
 
 def place(scene, built, chosen=None, inputs=(), beside=None):
@@ -144,6 +155,8 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
             browser.AddSynchronizedSequenceNode(sequence)
         # The proxy shows the frames; what a user does to it (window, transform) is not to be written into them.
         browser.SetSaveChanges(sequence, False)
+        browser.SetPlayback(sequence, True)
+    browser.SetRecordingActive(False)  # while it records, it shows nothing
     _sequencesLogic(scene).UpdateProxyNodesFromSequences(browser)
     browser.SetSelectedItemNumber(0)
 

@@ -45,7 +45,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
-        # Bound by hand: Slicer binds it to a Path, whose empty one would be shown as ".".
+        # Two are bound by hand. Slicer before 5.10 writes the text anew at each key, which moves the cursor to the end;
+        # and it binds a path line edit to a Path, whose empty one would be shown as ".".
+        self.ui.timesLineEdit.connect("textEdited(QString)", self._chooseTimes)
         self.ui.temporaryFolderPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs
         self.ui.temporaryFolderPathLineEdit.connect("currentPathChanged(QString)", self._chooseTemporaryFolder)
         # The toolbar has the same keys for the frames: where two widgets of a window do, Qt obeys neither.
@@ -147,6 +149,8 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.framesSpinBox.enabled = not self._parameterNode.output.times.strip()
         self._weights.show(self._parameterNode.adaptation.weights)
         self._devices.show(self._parameterNode.advanced.device)
+        if self.ui.timesLineEdit.text != self._parameterNode.output.times:
+            self.ui.timesLineEdit.text = self._parameterNode.output.times
         if self.ui.temporaryFolderPathLineEdit.currentPath != self._parameterNode.advanced.temporaryFolder:
             self.ui.temporaryFolderPathLineEdit.currentPath = self._parameterNode.advanced.temporaryFolder
         memory = estimatedMemory(self._parameterNode, self._hasCard)
@@ -218,6 +222,10 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _chooseDevice(self, device: str) -> None:
         if self._parameterNode:
             self._parameterNode.advanced.device = device
+
+    def _chooseTimes(self, text: str) -> None:
+        if self._parameterNode:
+            self._parameterNode.output.times = text
 
     def _chooseTemporaryFolder(self, folder: str) -> None:
         if self._parameterNode:

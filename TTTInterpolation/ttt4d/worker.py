@@ -14,6 +14,7 @@ Lines on standard output are what happens; the last is of one of the last three 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -125,9 +126,12 @@ class Worker:
     def _end(self, line_type: str, **values: Any) -> None:
         """The last line. A patient's images stay no longer than the caller, however that ends."""
         self._send(line_type, **values)
-        if self._scratch is not None:
-            self._end_of_file.wait()
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._scratch is None:
+            return
+        while not self._end_of_file.is_set():
+            with contextlib.suppress(KeyboardInterrupt):  # the caller hears of such a signal too, and ends
+                self._end_of_file.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _send(self, line_type: str, **values: Any) -> None:
         line = (json.dumps({"type": line_type, **values}) + "\n").encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -234,6 +235,20 @@ def test_an_interrupt_while_it_waits_for_the_request_does_not_keep_the_images(tm
               "cli.run(['worker', '--scratch', 'phases'])")
     child = start("-c", script)
     assert json.loads(child.stdout.readline()) == {"type": "cancelled"}
+    child.stdin.close()
+    child.wait(30)
+    assert not os.path.exists(tmp_path / "phases")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_ends_the_caller_too_does_not_keep_the_images(tmp_path, pair, start, small_weights, number):
+    child = start(*WORKER, "--scratch", str(tmp_path / "phases"))
+    ask(child, phases=pair, output="phases/out", settings=quick(small_weights))
+    assert any(line["type"] == "result" for line in lines(child))
+    for _ in range(2):
+        child.send_signal(getattr(signal, number))
+        time.sleep(0.1)
     child.stdin.close()
     child.wait(30)
     assert not os.path.exists(tmp_path / "phases")

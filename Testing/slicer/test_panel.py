@@ -21,7 +21,7 @@ def test_every_control_of_the_panel_has_a_tool_tip_and_every_parameter_its_contr
         if widget.get("class") not in ("QLabel", "ctkCollapsibleButton", "qMRMLWidget", "QWidget"):
             assert widget.find("property[@name='toolTip']") is not None, widget.get("name")
     bound = {p.findtext("string") for p in root.iter("property") if p.get("name") == "SlicerParameterName"}
-    by_hand = {"adaptation.weights", "advanced.device", "advanced.temporaryFolder"}
+    by_hand = {"adaptation.weights", "output.times", "advanced.device", "advanced.temporaryFolder"}
     packs = {"adaptation": ("auxiliary", "scheme", "iterations", "learningRate", "weights"),
              "output": ("frames", "times"), "advanced": ("seed", "device", "canvas", "temporaryFolder")}
     plain = {"inputKind", "phase0", "phase1", "sequence", "cyclic", "outputSequence", "displacementSequence"}
@@ -42,6 +42,15 @@ def test_what_is_chosen_in_the_panel_is_in_the_parameter_node_and_the_other_way_
     assert panel.ui.timesLineEdit.text == "0.25, 0.5"
     assert panel.ui.seedSpinBox.value == 5
     assert not panel.ui.framesSpinBox.enabled, "times take the place of the number of frames"
+
+
+def test_a_digit_typed_into_the_middle_of_the_times_leaves_the_cursor_there(panel):
+    line = panel.ui.timesLineEdit
+    panel.choices.output.times = "0.25, 0.5"
+    line.cursorPosition = 4
+    line.insert("5")
+    assert panel.choices.output.times == line.text == "0.255, 0.5"
+    assert line.cursorPosition == 5
 
 
 def test_a_disabled_apply_says_why(panel, pair):

@@ -239,6 +239,40 @@ def test_the_mark_is_of_the_frame_that_is_shown_also_in_step_with_another_sequen
     assert sequences.browserOf(frames) is own and sequences.shownMark(frames) == "synthetic"
 
 
+def test_the_marks_outlive_a_file_of_a_slicer_that_keeps_no_attributes_of_items(scene):
+    """Those before 5.10; it gives a file of the engine's the same attribute of the sequence."""
+    (first, *_others), frames = built(scene, tools.SMALL)
+    for n in range(3):
+        frames.GetNthDataNode(n).RemoveAttribute(sequences.FRAME)
+    browser = sequences.browse(frames, like=first)
+    for number, mark in enumerate(("acquired", "synthetic", "acquired")):
+        browser.SetSelectedItemNumber(number)
+        assert sequences.shownMark(frames) == mark
+    frames.RemoveDataNodeAtValue("50")
+    assert sequences.marksOf(frames) == ["", ""], "a list that does not fit says nothing"
+
+
+def test_computed_frames_are_not_taken_for_phases(scene):
+    (first, *_others), frames = built(scene, tools.SMALL)
+    proxy = sequences.browse(frames, like=first).GetProxyNode(frames)
+    logic = TTTInterpolationLogic()
+    with pytest.raises(InputError, match="result was computed"):
+        logic.processSequence(frames)
+    sequences.browserOf(frames).SetSelectedItemNumber(1)
+    with pytest.raises(InputError, match="was computed, not measured"):
+        logic.process(first, proxy)
+
+
+def test_a_browser_that_records_or_holds_its_proxy_still_shows_the_new_frames(scene):
+    (first, *_others), frames = built(scene, tools.SMALL)
+    browser = sequences.browse(frames, like=first)
+    scene.RemoveNode(browser.GetProxyNode(frames))
+    browser.SetPlayback(frames, False)
+    browser.SetRecordingActive(True)
+    sequences.browse(frames, like=first)
+    assert browser.GetProxyNode(frames).GetImageData() is not None
+
+
 def test_a_result_knows_the_phase_it_was_made_from(scene):
     nodes, frames = built(scene, tools.SMALL)
     assert sequences.acquiredPhaseOf(frames) is nodes[0]

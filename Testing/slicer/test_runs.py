@@ -17,8 +17,8 @@ from tools import contents, turn_until
 from ttt4d import weights_file
 from ttt4d.errors import InputError
 from TTTInterpolationLib import dependencies, job, review, sequences, volumes
-from TTTInterpolationLib.parameters import InputKind
-from TTTInterpolationLib.run import Callbacks
+from TTTInterpolationLib.parameters import InputKind, settingsOf
+from TTTInterpolationLib.run import Callbacks, Inputs, Run
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
     assert panel.ui.applyButton.text == "Apply"
     assert os.listdir(temporary_folder) == [], "the temporary folder is removed"
     turn_until(lambda: not tools.exists(child))
-    assert not (run._inputs or run._frames), "Qt may keep the run, but the run keeps no volume"
+    kept = [run._inputs, run._frames, run._output, run._displacementOutput, run.displacementSequence]
+    assert not any(kept), "Qt may keep the run, but the run keeps no volume"
 
     assert panel.ui.lossButton.enabled and [len(losses) for losses in sequences.lossesOf(frames)] == [1]
 
@@ -102,6 +103,27 @@ def test_cancel_in_mid_run_leaves_no_node_and_no_file(panel, temporary_folder, s
     assert contents(slicer.mrmlScene) == before
     assert os.listdir(temporary_folder) == []
     assert not tools.exists(child)
+
+
+def test_what_goes_wrong_in_showing_the_progress_loses_no_result(panel, temporary_folder, shown, monkeypatch):
+    def update(message):
+        raise ValueError("not shown")
+
+    monkeypatch.setattr(panel.widget._progress, "update", update)
+    panel.ui.applyButton.click()
+    turn_until(lambda: not panel.running)
+    assert panel.choices.outputSequence.GetNumberOfDataNodes() == 4
+    assert os.listdir(temporary_folder) == []
+
+
+def test_a_run_that_is_waited_for_can_be_cancelled_from_its_progress(panel, pair, temporary_folder):
+    outcomes = []
+    callbacks = Callbacks(progress=lambda message: run.pid and run.stopNow(),
+                          finished=lambda outcome, frames: outcomes.append(outcome.kind))
+    run = Run(slicer.mrmlScene, Inputs.pair(*pair), settingsOf(panel.choices), temporaryFolder=str(temporary_folder),
+              callbacks=callbacks)
+    assert run.wait() is None and outcomes == ["cancelled"] and run.pid == 0
+    assert os.listdir(temporary_folder) == []
 
 
 def test_a_run_that_ends_while_another_module_is_shown_is_not_lost(panel, temporary_folder, shown):
