@@ -65,17 +65,17 @@ class Row:
     message: str = ""
 
 
-def findCases(path: str) -> List[Case]:
-    """The cases of a folder or of a .csv table. Raises `InputError`."""
+def findCases(path: str, results: str = "") -> List[Case]:
+    """The cases of a folder, but for a folder of results in it, or of a .csv table. Raises `InputError`."""
     if os.path.isdir(path):
-        cases = _casesOfFolder(path)
+        cases = _casesOfFolder(path, results)
     elif os.path.isfile(path) and path.lower().endswith(".csv"):
         cases = _casesOfTable(path)
     else:
         raise InputError(f"{path} is neither a folder nor a .csv table: give one of them.")
     if not cases:
         raise InputError(f"There is no case in {path}: see the help for how a folder or a table is read.")
-    names = [case.name for case in cases]
+    names = [case.name.casefold() for case in cases]  # to most disks of Windows and macOS Ann is ann
     doubles = {name for name in names if names.count(name) > 1}
     if doubles:
         raise InputError(f"Two cases have the name {min(doubles)}: give each its own, their results would collide.")
@@ -112,7 +112,7 @@ def main(arguments: List[str]) -> int:
     add_settings(parser)
     try:
         parsed = parser.parse_args(arguments)
-        rows = runBatch(findCases(parsed.cases), parsed.results, settings_of(parsed))
+        rows = runBatch(findCases(parsed.cases, parsed.results), parsed.results, settings_of(parsed))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -178,9 +178,16 @@ def _writeSummary(rows: List[Row], path: str) -> None:
         table.writerows([row.case, row.status, row.frames, row.seconds, row.message] for row in rows)
 
 
-def _casesOfFolder(folder: str) -> List[Case]:
+def _casesOfFolder(folder: str, results: str) -> List[Case]:
+    def isResults(path: str) -> bool:
+        return os.path.isdir(results) and os.path.samefile(path, results)
+
+    if isResults(folder):
+        raise InputError("The results would lie among the cases: choose another folder for them.")
     cases = [Case(_stem(file), sequence=file) for file in _images(folder)]
     for path in _subfolders(folder):
+        if isResults(path):
+            continue
         name, images = os.path.basename(path), _images(path)
         phases = images or _subfolders(path)
         if len(phases) == 2:
@@ -200,8 +207,8 @@ def _casesOfTable(path: str) -> List[Case]:
         if not case or (len(phases) != 2) == (sequence is None):
             raise InputError(f"Row {len(cases) + 1} of {name} needs a case, and either phase0 and phase1 or a "
                              "sequence: complete it.")
-        if os.path.basename(case) != case:
-            raise InputError(f"The case name {case} has a folder in it: it becomes a file name, so leave that out.")
+        if re.search(r'[/\\<>:"|?*]', case):
+            raise InputError(f"The case name {case} becomes a file name: leave / \\ < > : \" | ? * out of it.")
         cases.append(Case(case, phases, sequence))
     return cases
 

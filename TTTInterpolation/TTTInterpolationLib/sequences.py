@@ -8,16 +8,14 @@ from typing import Dict, List, Optional, Tuple
 import slicer
 import vtk
 
+from ttt4d.marks import ACQUIRED, FRAME, FRAMES, SYNTHETIC, mark  # noqa: F401 - all about marks in one place
 from ttt4d.settings import rising
 
 PREFIX = "TTTInterpolation."
-# The engine's own marks, so that its files and a scene's results are told alike: of a frame, and of all in their order.
-FRAME, FRAMES = "ttt4d.frame", "ttt4d.frames"
 LOSSES = PREFIX + "Losses"
 INPUTS = PREFIX + "Inputs"
 _INPUT = PREFIX + "Input"  # the role under which a result refers to the nodes it was made from
 _TRANSFORM = PREFIX + "Transform"  # and to the one its proxy was put under
-ACQUIRED, SYNTHETIC = "acquired", "synthetic"
 
 
 def newSequence(name: str) -> "slicer.vtkMRMLSequenceNode":
@@ -35,9 +33,8 @@ def newSequence(name: str) -> "slicer.vtkMRMLSequenceNode":
 
 def addItem(sequence, node, index: float, acquired: bool) -> None:
     """Put a copy of a node into the sequence at a percent, marked as acquired or synthetic."""
-    mark = ACQUIRED if acquired else SYNTHETIC
-    node.SetName(f"{sequence.GetName()} {index:.0f} % ({mark})")
-    node.SetAttribute(FRAME, mark)
+    node.SetName(f"{sequence.GetName()} {index:.0f} % ({mark(acquired)})")
+    node.SetAttribute(FRAME, mark(acquired))
     sequence.SetDataNodeAtValue(node, f"{index:.6g}")
 
 

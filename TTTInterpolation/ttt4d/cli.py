@@ -6,6 +6,7 @@ Each command is a module with `add_arguments(parser)` and `run(arguments) -> int
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -37,7 +38,12 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
     """Run one command; returns its exit status."""
     try:
         parsed = _parse(sys.argv[1:] if arguments is None else list(arguments))
-        return parsed.run(parsed)
+        status = parsed.run(parsed)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # who read what is printed has read enough, as in `ttt4d info | head -1`: all is done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except SystemExit as finished:  # --help and --version
         return finished.code or DONE
     except BaseException as error:

@@ -53,8 +53,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("the machine")
     where.add_argument("--device", help=f"auto, cpu, cuda, cuda:N or mps (default: {defaults.device})")
     where.add_argument("--canvas", type=int, metavar="VOXELS",
-                       help="longest edge of the grid the motion is found on, at most: the device's own limit still "
-                            "holds (default: what fits the device)")
+                       help="longest edge of the grid the motion is found on, a few voxels more where its pyramid "
+                            "needs them; the device's own limit still holds (default: what fits the device)")
     where.add_argument("--seed", type=int, metavar="N", help=f"of every random draw (default: {defaults.seed})")
 
 
@@ -89,7 +89,8 @@ class Bar:
         from tqdm import tqdm
 
         self._stopwatch = Stopwatch()
-        self._bar = tqdm(total=1.0, file=file, disable=disable, leave=False, dynamic_ncols=True,
+        nowhere = file is None and sys.stderr is None  # closed by who started us
+        self._bar = tqdm(total=1.0, file=file, disable=nowhere or disable, leave=False, dynamic_ncols=True,
                          bar_format="{desc} {percentage:3.0f}%|{bar}|{postfix}")
 
     def __enter__(self) -> ProgressCallback:

@@ -28,14 +28,17 @@ class Preview:
         """phases: give the grey window (from their 0.5th to their 99.5th percentile) and the shape of a pixel."""
         sample = np.concatenate([phase.array.ravel()[::max(1, phase.array.size // 100000)] for phase in phases])
         self._low, self._high = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
-        _, height, width = np.multiply(phases[0].geometry.size, phases[0].geometry.spacing)
+        size = phases[0].geometry.size
+        # Across slices; across the one slice of an image that is stored the other way.
+        self._across = 0 if min(size[1:]) > 1 else 1 + int(np.argmin(size[1:]))
+        height, width = np.delete(np.multiply(size, phases[0].geometry.spacing), self._across)
         scale = EDGE / max(height, width)
         self._size = (max(1, round(width * scale)), max(1, round(height * scale)))
         self._rows: List[List[Image.Image]] = []
 
     def add(self, array: np.ndarray, index: float, acquired: bool, row: int = 0, title: str = "") -> None:
         """Add a frame (k, j, i) at `index` percent to the end of a row; title: of the row, shown with every frame."""
-        middle = array[array.shape[0] // 2].astype(float)
+        middle = array.take(array.shape[self._across] // 2, self._across).astype(float)
         grey = np.clip((middle - self._low) / max(self._high - self._low, 1e-12), 0, 1)
         picture = Image.fromarray(np.uint8(np.rint(255 * grey))).resize(self._size, Image.BICUBIC)
         width, height = self._size

@@ -56,6 +56,7 @@ def provenance(report: Dict[str, Any]) -> Dict[str, str]:
         "ttt4d.weights.sha256": report["weights"]["sha256"],
         "ttt4d.date": report["date"],
         "ttt4d.notice": NOTICE,
+        **({"ttt4d.messages": " ".join(report["messages"])} if report["messages"] else {}),
     }
 
 

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from .errors import Cancelled, DeviceError, InputError, OutputError, SettingsError, UserError
+from .errors import Cancelled, DeviceError, GeometryError, InputError, OutputError, SettingsError, UserError
+from .marks import FRAME, mark
 from .progress import CancelCheck, Progress, ProgressCallback, stop_if
 from .settings import InterpolationSettings, rises
 
 PREVIEWS = (".png", ".gif")
+# Of grey that a phase must keep when it is rounded to the first one's type: an error of half a percent.
+LEAST_LEVELS = 100
 # Exit statuses of the command line and of the worker.
 DONE, MENDABLE, BUG, INTERRUPTED = 0, 2, 3, 130
 
@@ -181,15 +184,20 @@ class Job:
         moments = request.moments or moments
         if len(moments) != len(phases):
             raise SettingsError(f"There are {len(moments)} moments for {len(phases)} phases: give one for each.")
-        io.check_phases(phases)
+        io.check_phases(phases, request.settings.cyclic)
         first = phases[0]
         for number, phase in enumerate(phases[1:], start=1):
             differences = first.geometry.differences(phase.geometry)
             if differences:
-                messages.append(f"Phase {number} is on another grid ({differences}): resampled onto phase 0's.")
+                covered = io.coverage(phase.geometry, first.geometry)
+                if 0 < covered < 0.5:
+                    raise GeometryError(f"Phase {number} covers only {covered:.0%} of phase 0's space: crop phase 0 to "
+                                        "what both show.")
+                edge = "" if covered == 1 else f", {1 - covered:.0%} of which only the edge of its image fills"
+                messages.append(f"Phase {number} is on another grid ({differences}): resampled onto phase 0's{edge}.")
             phases[number] = _of_type(first.array.dtype, io.onto_grid(phase, first.geometry), number, messages)
         if messages:  # what was resampled or converted may have lost its content
-            io.check_phases(phases)
+            io.check_phases(phases, request.settings.cyclic)
         if not rises(request.settings.index(moments), least=1e-3):  # closer ones are one to 3D Slicer
             moments = range(len(phases))
             messages.append("The phases lie too unevenly in time for a place of its own for every frame: they count "
@@ -214,15 +222,16 @@ class Job:
         geometry, index = phases[0].geometry, result.index
         acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
-        writer = enter(io.open_writer(request.output, geometry, phases[0].array.dtype, index, acquired,
-                                      provenance(report)))
+        words = provenance(report)
+        writer = enter(io.open_writer(request.output, geometry, phases[0].array.dtype, index, acquired, words))
         preview = Preview(phases) if preview_file else None
         for number, frame in enumerate(result.frames):
             began = clock.monotonic()
             path = writer.write(number, frame.array)
             if displacements:
                 io.write_displacement(os.path.join(displacements, f"displacement_{number:03d}.nrrd"), geometry,
-                                      frame.displacement)
+                                      frame.displacement,
+                                      {"ttt4d.index": f"{frame.index:.10g}", FRAME: mark(frame.acquired), **words})
             if preview:
                 preview.add(frame.array, frame.index, frame.acquired)
             report["seconds"]["writing"] += clock.monotonic() - began
@@ -285,7 +294,7 @@ def _of_type(dtype: Any, volume: Any, number: int, messages: List[str]) -> Any:
         if low < np.iinfo(dtype).min or high > np.iinfo(dtype).max:
             raise InputError(f"Phase {number} has values from {low:g} to {high:g}, which phase 0's type {dtype} cannot "
                              "hold: convert both to one type.")
-        if not (np.array_equal(array, volume.array) or io.is_image(array)):
+        if not np.array_equal(array, volume.array) and (high - low < LEAST_LEVELS or not io.is_image(array)):
             raise InputError(f"Phase {number} would lose its content if it were rounded to phase 0's type {dtype}: "
                              "convert both to one type, or rescale it.")
     messages.append(f"Phase {number} was converted from {volume.array.dtype} to phase 0's type {dtype}.")
@@ -294,21 +303,27 @@ def _of_type(dtype: Any, volume: Any, number: int, messages: List[str]) -> Any:
 
 @contextlib.contextmanager
 def _staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]]:
-    """A temporary file or folder beside `path`, which takes its name when all went well and else is gone."""
+    """A temporary file beside `path`, which takes its name when all went well and else is gone; or a temporary folder,
+    inside an empty one that is there already, which takes what is in it.
+    """
     if path is None:
         yield None
         return
     from . import io
 
-    temporary = os.path.join(os.path.dirname(os.path.abspath(path)), f".ttt4d-{uuid.uuid4().hex}.part")
+    real = os.path.realpath(path)
+    there = folder and os.path.isdir(real)
+    temporary = os.path.join(real if there else os.path.dirname(real), f".ttt4d-{uuid.uuid4().hex}.part")
     try:
         with io.writing(path):
             os.mkdir(temporary) if folder else open(temporary, "xb").close()
         yield temporary
         with io.writing(path):
-            if folder and os.path.isdir(path):  # an empty one: Windows does not replace it
-                os.rmdir(path)
-            os.replace(temporary, path)
+            if there:
+                for name in os.listdir(temporary):
+                    os.replace(os.path.join(temporary, name), os.path.join(real, name))
+            else:
+                os.replace(temporary, real)
     finally:
         if os.path.isdir(temporary):
             shutil.rmtree(temporary, ignore_errors=True)

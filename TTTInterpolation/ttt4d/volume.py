@@ -83,10 +83,14 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Volume:
-    """A three-dimensional image: an array (k, j, i) of any real scalar type, and its geometry."""
+    """A three-dimensional image: an array (k, j, i) of any real scalar type, and its geometry.
+
+    synthetic: whether its file says that it was computed, not measured.
+    """
 
     array: np.ndarray
     geometry: Geometry
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         if self.array.shape != tuple(self.geometry.size):

@@ -10,7 +10,7 @@ from typing import Any, Dict, Sequence
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import nn
 
 from .auxiliary import TASKS, task_class
@@ -63,8 +63,8 @@ def mean(models: Sequence[Model]) -> Model:
 def save(path: Path, model: Model, card: Dict[str, Any]) -> None:
     """Write a model; card: what the model card says of it (name, data, licence, date, command, seed, figures)."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.modules.state_dict().items()}
-    save_file(tensors, str(path), metadata={"format": FORMAT, "network": json.dumps(model.network.settings.to_json()),
-                                            "card": json.dumps(card)})
+    metadata = {"format": FORMAT, "network": json.dumps(model.network.settings.to_json()), "card": json.dumps(card)}
+    Path(path).write_bytes(serialized(tensors, metadata))  # a file that others may read, as `save_file` makes none
 
 
 def load(weights: str) -> Model:
@@ -77,6 +77,8 @@ def load(weights: str) -> Model:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except PermissionError as error:
+        raise WeightsError(f"The weights file '{path.name}' may not be opened: change its permissions.") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
             f"The weights file '{path.name}' is damaged or not a safetensors file: get it again.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -13,9 +14,9 @@ import SimpleITK as sitk
 
 from shell import SMALL, files_in, pair, start  # noqa: F401 - fixtures
 from ttt4d import cli
-from ttt4d.io import to_sitk
+from ttt4d.io import open_writer, to_sitk
 from ttt4d.phantom import beating_heart
-from ttt4d.volume import Volume
+from ttt4d.volume import Geometry, Volume
 
 
 def volume(time: float = 0.0) -> Volume:
@@ -98,6 +99,15 @@ def empty_folder(folder: Path) -> str:
     return str(folder / "phases" / "nothing")
 
 
+def list_of_another_name(folder: Path) -> str:
+    path = folder / "phases" / "time.seq.nrrd"
+    with open_writer(path, SMALL, np.int16, (0, 100), (True, True), {}) as writer:
+        for number in range(2):
+            writer.write(number, volume(number).array)
+    path.write_bytes(path.read_bytes().replace(b"domain list", b"domain time", 1))
+    return str(path)
+
+
 # The name of a case, what its sentence has to say, and how the second phase comes to be.
 SECOND_PHASES = {
     "a missing file": ("no file", lambda f: str(f / "phases" / "missing.nrrd")),
@@ -122,6 +132,12 @@ SECOND_PHASES = {
     "phases that do not overlap": ("do not overlap", lambda f: written(f, "far.nrrd", elsewhere())),
     "the same phase twice": ("same image", lambda f: str(f / "phases" / "ed.nrrd")),
     "values the first type cannot hold": ("cannot hold", lambda f: written(f, "wide.nrrd", filled(1e6))),
+    "grey levels that rounding would merge": ("would lose its content", lambda f: written(
+        f, "few.nrrd", volume(1.0).array.astype(np.float32) / 50)),
+    "a phase of another field of view": ("covers only", lambda f: written(f, "part.nrrd", to_sitk(volume(1.0))[:10])),
+    "a computed frame": ("computed, not measured", lambda f: with_header(
+        f, "result.nrrd", b"encoding:", b"ttt4d.frame:=synthetic\nencoding:")),
+    "phases not marked as a list": ("not marked as a list", list_of_another_name),
     "fractions the first type cannot hold": ("would lose its content", lambda f: written(
         f, "unit.nrrd", volume(1.0).array.astype(np.float32) / 1000)),
 }
@@ -202,6 +218,36 @@ def in_the_users_folder(tmp_path, pair, monkeypatch):
 def test_a_second_phase_that_cannot_be_used_is_refused_with_one_sentence(case, tmp_path, capfd, small_weights):
     words, make = SECOND_PHASES[case]
     refused(tmp_path, capfd, words, "phases/ed.nrrd", make(tmp_path), "-o", "out.seq.nrrd", "--weights", small_weights)
+
+
+@pytest.mark.parametrize("name", ["result.seq.nrrd", "result.nii.gz", "result"])
+def test_a_result_is_not_taken_for_acquired_phases(name, tmp_path, pair, capfd, small_weights):
+    arguments = ["--weights", small_weights, "--auxiliary", "none", "--frames", "1"]
+    assert cli.run(["interpolate", *pair, "-o", name, *arguments]) == 0
+    capfd.readouterr()
+    refused(tmp_path, capfd, "Phase 1 was computed", name, "-o", "out.seq.nrrd", *arguments)
+
+
+def test_a_cycle_that_ends_as_it_began_is_refused(tmp_path, pair, capfd, small_weights):
+    refused(tmp_path, capfd, "Phases 2 and 0 are the same image", *pair, pair[0], "-o", "out.seq.nrrd", "--cyclic",
+            "--weights", small_weights)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes among its files")
+@pytest.mark.parametrize("arguments", [["-o", "pipe.seq.nrrd"], ["-o", "out.seq.nrrd", "--report", "pipe.seq.nrrd"]])
+def test_a_device_or_pipe_is_never_replaced(arguments, tmp_path, pair, capfd, small_weights):
+    os.mkfifo("pipe.seq.nrrd")
+    refused(tmp_path, capfd, "is a device or a pipe", *pair, *arguments, "--weights", small_weights)
+
+
+def test_an_image_too_long_for_nifti_is_refused(tmp_path, capfd, small_weights):
+    long = Geometry((2, 4, 32768), (1.0, 1.0, 1.0))
+    names = []
+    for number in range(2):
+        array = np.arange(np.prod(long.size), dtype=np.int32).reshape(long.size) + number
+        names.append(written(tmp_path, f"long{number}.nrrd", Volume(array, long)))
+    refused(tmp_path, capfd, "end the output in .seq.nrrd", *names, "-o", "out.nii", "--weights", small_weights,
+            "--auxiliary", "none", "--canvas", "16")
 
 
 @pytest.mark.parametrize("case", SEQUENCES)

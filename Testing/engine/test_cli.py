@@ -141,6 +141,8 @@ def test_displacements_are_one_vector_image_a_frame_in_mm_and_lead_to_the_phase_
     for field in fields:
         assert (field.GetSize(), field.GetNumberOfComponentsPerPixel()) == (SMALL.size[::-1], 3)
         assert field.GetOrigin() == pytest.approx(SMALL.origin)
+    assert [field.GetMetaData("ttt4d.frame") for field in fields] == ["acquired", "synthetic", "synthetic", "acquired"]
+    assert "Not for clinical use" in fields[1].GetMetaData("ttt4d.notice")
     assert np.all(sitk.GetArrayViewFromImage(fields[0]) == 0)
     assert np.abs(sitk.GetArrayViewFromImage(fields[1])).max() > 0
 
@@ -152,6 +154,36 @@ def test_a_second_phase_on_another_grid_is_resampled_and_said(pair, interpolate,
     interpolate(pair[0], "finer.nrrd", "-o", "out", *QUICK)
     assert "Phase 1 is on another grid (size 5 x 24 x 24 and 5 x 30 x 30" in capsys.readouterr().err
     assert not read_sequence("out").phases[-1].geometry.differences(SMALL)
+
+
+def test_a_phase_that_does_not_cover_the_first_ones_space_is_drawn_out_and_it_is_said(pair, interpolate, capsys):
+    sitk.WriteImage(sitk.ReadImage(pair[1])[:18], "part.nrrd")
+    interpolate(pair[0], "part.nrrd", "-o", "out.seq.nrrd", *QUICK)
+    said = "25% of which only the edge of its image fills"
+    assert said in capsys.readouterr().err
+    reader = sitk.ImageFileReader()
+    reader.SetFileName("out.seq.nrrd")
+    reader.ReadImageInformation()
+    assert said in reader.GetMetaData("ttt4d.messages")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows grants links to few")
+def test_a_linked_output_stays_a_link(pair, interpolate):
+    os.mkdir("elsewhere")
+    os.mkdir("elsewhere/motion")
+    for name in ("out.seq.nrrd", "motion", "report.json"):
+        os.symlink(f"elsewhere/{name}", name)
+    interpolate(*pair, "-o", "out.seq.nrrd", *QUICK, "--displacements", "motion", "--report", "report.json")
+    assert all(os.path.islink(name) for name in ("out.seq.nrrd", "motion", "report.json"))
+    assert len(files_in("elsewhere/motion")) == len(read_sequence("elsewhere/out.seq.nrrd").phases) == 4
+    assert os.path.isfile("elsewhere/report.json")
+
+
+def test_displacements_go_into_the_empty_folder_one_is_in(pair, interpolate, tmp_path, monkeypatch):
+    os.mkdir("motion")
+    monkeypatch.chdir("motion")
+    interpolate(*pair, "-o", "../out.seq.nrrd", *QUICK, "--displacements", ".")
+    assert files_in(tmp_path / "motion") == [f"displacement_{n:03d}.nrrd" for n in range(4)]
 
 
 def test_a_second_phase_of_another_scalar_type_takes_the_first_ones_and_it_is_said(pair, interpolate, capsys):
@@ -170,6 +202,16 @@ def test_the_preview_shows_every_frame_and_marks_the_synthetic_ones(pair, interp
     assert tile >= EDGE  # the grid is square, so both edges are as long
     assert [strip.getpixel((tile * n + 2, tile // 2)) for n in range(4)] == [ACQUIRED, SYNTHETIC, SYNTHETIC, ACQUIRED]
     assert Image.open("beat.gif").n_frames == 4
+
+
+@pytest.mark.parametrize("size", [(1, 24, 20), (24, 1, 20), (24, 20, 1)])
+def test_the_preview_shows_a_single_slice_whichever_way_it_is_stored(size, interpolate):
+    array = np.random.default_rng(0).integers(0, 400, size, dtype=np.int16)
+    for name, image in (("a.nrrd", array), ("b.nrrd", array[::-1, ::-1, ::-1])):
+        sitk.WriteImage(to_sitk(Volume(np.ascontiguousarray(image), Geometry(size, (2.0, 2.0, 2.0)))), name)
+    interpolate("a.nrrd", "b.nrrd", "-o", "out.nii", *QUICK, "--preview", "strip.png")
+    first = np.asarray(Image.open("strip.png").convert("L"))[10:EDGE - 30, 10:100]
+    assert first.std(axis=0).min() > 20 and first.std(axis=1).min() > 20
 
 
 def test_the_preview_keeps_the_proportions_of_the_body(interpolate):
@@ -276,6 +318,21 @@ def test_info_lists_devices_tasks_schemes_and_weights(capsys):
     assert found["schemes"] == ["naive", "online", "mini-batch"]
     assert cli.run(["info"]) == 0
     assert "mini-batch" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell a writer that its reader is gone")
+def test_a_reader_that_has_read_enough_is_no_error(start):
+    child = start("-m", "ttt4d", "info")
+    child.stdout.close()
+    assert (child.wait(60), child.stderr.read()) == (0, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_a_run_without_a_standard_error_is_as_good_as_another(pair, start, small_weights):
+    child = start("-c", "import os, sys; os.close(2); sys.stderr = None\n"
+                  "from ttt4d import cli; os._exit(cli.run(sys.argv[1:]))", "interpolate", *pair, "-o", "out.seq.nrrd",
+                  "--weights", small_weights, "--auxiliary", "none")
+    assert child.wait(60) == 0 and os.path.isfile("out.seq.nrrd")
 
 
 def test_help_names_every_command_and_exit_status_without_loading_the_engine(start):

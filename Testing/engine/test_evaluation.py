@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -206,19 +207,32 @@ def test_evaluate_prints_tables_and_writes_every_figure(tmp_path, capsys):
     assert "NOT comparable" in printed and "33.73" in printed and f"{report['methods']['blend']['psnr']:.2f}" in printed
 
 
-def test_a_table_is_printed_before_a_file_fails(tmp_path, capsys):
+def test_a_table_is_printed_before_a_file_fails(tmp_path, capsys, monkeypatch):
     write_acdc(tmp_path, "001", moving_ball())
-    (tmp_path / "figures.json").mkdir()
+    monkeypatch.setattr(Path, "write_text", lambda path, text: Path(path, "under a file").write_bytes(b""))
     with pytest.raises(OutputError, match="'figures.json' cannot be written"):
         run("--data", str(tmp_path), "--cases", "001", "--methods", "blend", "--json", str(tmp_path / "figures.json"))
     assert "blend" in capsys.readouterr().out
+
+
+def test_an_hour_of_measuring_is_not_begun_in_vain(tmp_path):
+    write_acdc(tmp_path, "001", moving_ball())
+    arguments = ["--data", str(tmp_path), "--cases", "001", "--methods", "blend"]
+    with pytest.raises(OutputError, match="is a folder"):
+        run(*arguments, "--json", str(tmp_path))
+    with pytest.raises(SettingsError, match="two or more"):
+        run(*arguments, "--figure", str(tmp_path / "figure.png"))
+    info = tmp_path / "patient001" / "Info.cfg"
+    info.write_text(re.sub(r"ES: \d+", "ES: 2", info.read_text()))
+    with pytest.raises(InputError, match="no frame between"):
+        run(*arguments)
 
 
 def test_evaluate_measures_the_named_cases_alone(tmp_path):
     for number in ("001", "002"):
         write_acdc(tmp_path, number, moving_ball())
     out = tmp_path / "figures.json"
-    assert run("--data", str(tmp_path), "--cases", "002", "--methods", "blend", "--json", str(out)) == 0
+    assert run("--data", str(tmp_path), "--cases", "002,002", "--methods", "blend", "--json", str(out)) == 0
     assert [case["name"] for case in json.loads(out.read_text())["cases"]] == ["002"]
 
 

@@ -202,6 +202,16 @@ def test_a_checkpoint_of_another_run_is_refused(trainer):
         trainer(steps=2)
 
 
+@pytest.mark.parametrize("content", [b"", b"Dear colleague", None])
+def test_a_damaged_checkpoint_is_refused(trainer, content):
+    run = trainer(steps=1)
+    run.run()
+    whole = run.checkpoint.read_bytes()
+    run.checkpoint.write_bytes(whole[:len(whole) // 2] if content is None else content)
+    with pytest.raises(InputError, match="is damaged: remove it"):
+        trainer(steps=1)
+
+
 def test_a_checkpoint_of_other_data_is_refused(trainer):
     trainer(steps=1, inputs={"crop": 65}).run()
     assert trainer(steps=1, inputs={"crop": 65}).step == 1

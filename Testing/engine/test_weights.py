@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_weights_come_back_as_they_were_saved(small, tmp_path):
     for one, other in ((model.network, again.network), *((model.tasks[n], again.tasks[n]) for n in model.tasks)):
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
         assert not any(p.requires_grad for p in other.parameters())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_others_may_read_what_is_saved(small, tmp_path):
+    weights.save(tmp_path / "w.safetensors", weights.new_model(small), {})
+    (tmp_path / "any").touch()
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
 def test_loading_twice_gives_two_models(small_weights):

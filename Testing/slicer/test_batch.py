@@ -86,6 +86,15 @@ def test_a_folder_is_read_as_pairs_sequences_and_4d_files_in_natural_order(tmp_p
     assert found["one"].sequence.endswith("4d.nii.gz")
 
 
+def test_results_within_the_cases_are_no_cases(tmp_path):
+    for name in ("ann/0.nii", "ann/1.nii", "results/ann.seq.nrrd"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [case.name for case in batch.findCases(str(tmp_path), str(tmp_path / "results"))] == ["ann"]
+    with pytest.raises(InputError, match="among the cases"):
+        batch.findCases(str(tmp_path), str(tmp_path / "results" / ".."))
+
+
 def test_a_patient_in_dicom_is_never_left_out_of_a_folder(tmp_path):
     for name in ("ann/ED/IM0", "ann/ES/IM0", "bob/0/a.dcm", "bob/1/a.dcm", "bob/2/a.dcm", "cat/IM0", "dan/readme.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +108,9 @@ def test_a_patient_in_dicom_is_never_left_out_of_a_folder(tmp_path):
     ("case,phase0,phase1\nann,a.nii,\n", "Row 1"),
     ("case,phase0,phase1\n,a.nii,b.nii\n", "needs a case"),
     ("case,sequence\nx,a.nii\nx,b.nii\n", "Two cases have the name x"),
-    ("case,sequence\n../x,a.nii\n", "has a folder in it"),
+    ("case,sequence\nAnn,a.nii\nann,b.nii\n", "Two cases have the name ann"),
+    ("case,sequence\n../x,a.nii\n", "becomes a file name"),
+    ("case,sequence\nx: 2,a.nii\n", "becomes a file name"),
     ("case,sequence\n", "no case"),
 ])
 def test_a_table_that_makes_no_sense_is_refused_in_one_sentence(text, words, tmp_path, capsys):

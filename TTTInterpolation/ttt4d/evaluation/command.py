@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write; gives the exit status. Raises UserError for what the user can mend."""
-    from ..io import writing
+    from ..io import check_place, writing
     from .datasets import open_data
     from .figure import draw
     from .methods import Options, make_method
@@ -44,10 +44,9 @@ def run(args: argparse.Namespace) -> int:
     from .shifts import SHIFTS
     from .tables import markdown
 
-    for path in filter(None, (args.json, args.figure)):
-        if not Path(path).absolute().parent.is_dir():
-            raise OutputError(f"The folder of {Path(path).name} does not exist: make it, or choose another.")
-    if args.figure:  # an hour of measuring must not end in what could be known before
+    for path in filter(None, (args.json, args.figure)):  # an hour of measuring must not end in what could be known
+        check_place(path, (), folder=False)
+    if args.figure:
         if not args.figure.endswith(PICTURES):
             raise OutputError(f"The figure {Path(args.figure).name} ends in none of {', '.join(PICTURES)}: rename it.")
         load_extra("matplotlib", "matplotlib")
@@ -58,10 +57,16 @@ def run(args: argparse.Namespace) -> int:
         cases = data.split(args.split or next((name for name in HELD_OUT if name in data.splits), HELD_OUT[0]))
     if not cases:
         raise InputError("There is no case to measure: choose another split.")
+    for case in cases:
+        if not case.between:
+            raise InputError(f"Case {case.name} has no frame between its two phases, so nothing to compare with: leave "
+                             "it out.")
     options = Options(args.weights, args.uvinet, args.device, args.seed)
     names = _names(args.methods)
     if not names:
         raise SettingsError("No method was named: give --methods blend,base, for example.")
+    if args.figure and len(names) < 2:
+        raise SettingsError("The figure shows gains over the first method: give two or more.")
     protocol = PROTOCOLS[data.protocol]
 
     def measure(label: str, shift=None) -> Dict[str, Any]:

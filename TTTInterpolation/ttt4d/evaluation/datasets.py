@@ -80,7 +80,7 @@ class DataSet:
         missing = [name for name in names if name not in known]
         if missing:
             raise InputError(f"There is no case '{missing[0]}': the names are {', '.join(sorted(known)[:5])}, ...")
-        return tuple(known[name] for name in names)
+        return tuple(known[name] for name in dict.fromkeys(names))
 
 
 def unit_range(frame: np.ndarray) -> np.ndarray:

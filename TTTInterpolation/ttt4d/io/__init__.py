@@ -10,7 +10,7 @@ The names below are what the rest of the engine uses; the modules behind them sh
 from .checks import check_phases, is_image
 from .displacement import write_displacement
 from .frame_writer import FrameWriter
-from .grids import onto_grid, to_sitk
+from .grids import coverage, onto_grid, to_sitk
 from .places import check_place, writing
 from .readers import PhaseSequence, read_sequence, read_volume
 from .writers import check_output, open_writer
@@ -21,6 +21,7 @@ __all__ = [
     "check_output",
     "check_phases",
     "check_place",
+    "coverage",
     "is_image",
     "onto_grid",
     "open_writer",

@@ -16,16 +16,23 @@ _LABEL_EQUAL_NEIGHBOURS = 0.8
 _LABEL_CERTAIN_VALUES = 4  # so few values are labels, however ragged
 
 
-def check_phases(volumes: Sequence[Volume]) -> None:
-    """Raise `InputError` unless the volumes are images that can be interpolated, in the order given."""
+def check_phases(volumes: Sequence[Volume], cyclic: bool = False) -> None:
+    """Raise `InputError` unless the volumes are images that can be interpolated, in the order given.
+
+    cyclic: whether the last is followed by the first.
+    """
     if len(volumes) < 2:
         raise InputError(f"At least two phases are needed, but there {'is one' if volumes else 'are none'}: "
                          "give two volumes or a sequence of two or more.")
     for number, volume in enumerate(volumes):
+        if volume.synthetic:
+            raise InputError(f"Phase {number} was computed, not measured, as its file says: give the acquired phases.")
         _check_image(volume.array, f"Phase {number}")
-    for number, (one, other) in enumerate(zip(volumes, volumes[1:])):
+    followers = [*volumes[1:], *(volumes[:1] if cyclic else [])]
+    for number, (one, other) in enumerate(zip(volumes, followers)):
         if one.array.shape == other.array.shape and np.array_equal(one.array, other.array):
-            raise InputError(f"Phases {number} and {number + 1} are the same image: give two different phases.")
+            raise InputError(f"Phases {number} and {(number + 1) % len(volumes)} are the same image: give two "
+                             "different phases.")
 
 
 def is_image(array: np.ndarray) -> bool:

@@ -9,21 +9,22 @@ import SimpleITK as sitk
 
 from ..errors import GeometryError, InputError
 from ..volume import Volume
-from .files import FORMATS, is_number, quoted, reading
+from .files import FORMATS, is_number, name_for_itk, quoted, reading
 from .grids import geometry_of
 
 
 def read_dicom(folder: str) -> Volume:
     """The volume of the one DICOM series in a folder, once its slices are known to be evenly spaced."""
     with reading(folder):
-        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(folder)
+        named = name_for_itk(folder)
+        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(named)
     if not series:
         raise InputError(f"The folder {quoted(folder)} holds no DICOM series: give {FORMATS}.")
     if len(series) > 1:
         raise InputError(f"The folder {quoted(folder)} holds {len(series)} DICOM series: put the one to be used in a "
                          "folder of its own.")
     with reading(folder):
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder, series[0])
+        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(named, series[0])
         if len(files) > 1:
             _check_slices(files, folder)
         reader = sitk.ImageSeriesReader()

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import os
+from typing import Mapping
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..volume import Geometry, Volume
-from .files import quiet
+from .files import name_for_itk, quiet
 from .grids import to_sitk
 from .places import temporary_file, writing
 
 
-def write_displacement(path, geometry: Geometry, displacement: np.ndarray) -> None:
+def write_displacement(path, geometry: Geometry, displacement: np.ndarray, words: Mapping[str, str] = {}) -> None:
     """Write a displacement (k, j, i, 3), in voxels along (k, j, i), as an .nrrd vector image of float32 LPS mm.
 
-    Raises `OutputError`.
+    words: for its header. Raises `OutputError`.
     """
     path = os.fspath(path)
     vectors = (np.asarray(displacement, dtype=float) @ geometry.matrix.T).astype(np.float32)
     image = sitk.GetImageFromArray(vectors, isVector=True)
     image.CopyInformation(to_sitk(Volume(np.zeros(geometry.size, np.uint8), geometry)))
+    for key, value in words.items():
+        image.SetMetaData(key, value)
     with writing(path):
         file, temporary = temporary_file(path)
         file.close()
         try:
             with quiet():
-                sitk.WriteImage(image, temporary, True, imageIO="NrrdImageIO")
+                sitk.WriteImage(image, name_for_itk(temporary), True, imageIO="NrrdImageIO")
             os.replace(temporary, path)
         except BaseException:
             os.remove(temporary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import sys
 import zlib
 from typing import Iterator
 
@@ -24,6 +25,22 @@ FORMATS = "NRRD (.nrrd, .nhdr), NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), o
 def quoted(path: str) -> str:
     """The last part of a path, in quotes: a whole path would drown the sentence that names it."""
     return f"'{os.path.basename(os.path.normpath(path))}'"
+
+
+def name_for_itk(path: str) -> str:
+    """The path as ITK takes it. On Windows it takes ASCII alone from Python, so that what lies under the name of a user
+    or a patient is named by its short name there.
+    """
+    if sys.platform != "win32" or path.isascii():
+        return path
+    import ctypes
+
+    name = ctypes.create_unicode_buffer(32768)
+    ctypes.windll.kernel32.GetShortPathNameW(path, name, len(name))
+    if not name.value or not name.value.isascii():
+        raise InputError(f"The path of {quoted(path)} has letters that cannot be read on this disk: move it to a "
+                         "folder named in plain letters.")
+    return name.value
 
 
 def suffix_of(path: str) -> str:
@@ -53,6 +70,9 @@ def reading(path: str) -> Iterator[None]:
         if "orthonormal" in str(error):
             raise GeometryError(f"The axes of {quoted(path)} are not at right angles: resample it to a rectangular "
                                 "grid first.") from error
+        if "domain axes" in str(error):
+            raise InputError(f"The fourth axis of {quoted(path)} is not marked as a list of phases (kind \"list\"): "
+                             "save it as a sequence from 3D Slicer, or as a 4D NIfTI file.") from error
         raise _unreadable(path) from error
     except PermissionError as error:
         raise InputError(f"{quoted(path)} may not be opened: change its permissions, or copy it elsewhere.") from error

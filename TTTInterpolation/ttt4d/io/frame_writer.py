@@ -8,6 +8,7 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 
 from ..errors import OutputError
+from ..marks import FRAME, mark
 from ..volume import Geometry
 from .nrrd import NRRD_TYPES
 from .places import writing
@@ -74,4 +75,4 @@ class FrameWriter(contextlib.AbstractContextManager):
 
     def _keys(self, number: int) -> Dict[str, str]:
         """What a frame's own header says of it."""
-        return {"ttt4d.frame": "acquired" if self.acquired[number] else "synthetic"}
+        return {FRAME: mark(self.acquired[number])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import List
 
 import numpy as np
@@ -17,11 +18,8 @@ def onto_grid(volume: Volume, geometry: Geometry) -> Volume:
     A volume whose grid already agrees keeps its voxels untouched. Raises `GeometryError` where the two share no space.
     """
     if not volume.geometry.differences(geometry):
-        return Volume(volume.array, geometry)
-    # The centres of up to 48 voxels an axis tell whether the grids meet; all of them would take gigabytes.
-    axes = [np.unique(np.linspace(0, size - 1, min(size, 48)).round()) for size in geometry.size]
-    index = volume.geometry.index(geometry.point(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)))
-    if not np.any(np.all((index >= -0.5) & (index <= np.asarray(volume.geometry.size) - 0.5), axis=-1)):
+        return dataclasses.replace(volume, geometry=geometry)
+    if not coverage(volume.geometry, geometry):
         raise GeometryError("The phases do not overlap in space: check that both belong to one patient and one scan.")
     resample = sitk.ResampleImageFilter()
     resample.SetSize([int(size) for size in geometry.size[::-1]])
@@ -35,7 +33,16 @@ def onto_grid(volume: Volume, geometry: Geometry) -> Volume:
     dtype = volume.array.dtype
     if dtype.kind in "iu":
         array = np.clip(np.rint(array), volume.array.min(), volume.array.max())
-    return Volume(array.astype(dtype), geometry)
+    return dataclasses.replace(volume, array=array.astype(dtype), geometry=geometry)
+
+
+def coverage(one: Geometry, other: Geometry) -> float:
+    """The share of the other grid that lies inside the one, 0 to 1, by the centres of up to 48 voxels an axis: all of
+    them would take gigabytes.
+    """
+    axes = [np.unique(np.linspace(0, size - 1, min(size, 48)).round()) for size in other.size]
+    index = one.index(other.point(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)))
+    return np.all((index >= -0.5) & (index <= np.asarray(one.size) - 0.5), axis=-1).mean()
 
 
 def to_sitk(volume: Volume) -> sitk.Image:

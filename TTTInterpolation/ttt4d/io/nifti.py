@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import os
 import shutil
@@ -13,8 +14,12 @@ from typing import List, Tuple
 import numpy as np
 import SimpleITK as sitk
 
+from ..marks import FRAME
 from ..volume import Geometry
+from .files import name_for_itk
 
+NIFTI_LARGEST = 32767  # voxels along an axis
+_OWN_WORDS = b"ttt4d, not for clinical use"
 _NIFTI_TYPES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512,
                 "uint32": 768, "int64": 1024, "uint64": 1280}
 
@@ -36,6 +41,16 @@ def nifti_layout(path: str) -> Tuple[List[float], int]:
     return list(spacing[1:min(dims[0], 3) + 1]), int(start) + math.prod(dims[1:dims[0] + 1]) * bits // 8
 
 
+def nifti_marks(path: str) -> List[str]:
+    """Of each frame of a result whether it is acquired or synthetic; empty for a file of another program."""
+    with _nifti_file(path) as file:
+        head = file.read(360)
+        if len(head) < 360 or not head[148:].startswith(_OWN_WORDS):
+            return []
+        comment = file.read(struct.unpack_from("<i", head, 352)[0] - 8)
+    return [frame[FRAME] for frame in json.loads(comment.rstrip(b"\0"))["frames"]]
+
+
 def read_nifti(reader: sitk.ImageFileReader, path: str) -> sitk.Image:
     """The image of a NIfTI file; EOFError where it is cut short, which SimpleITK fills with anything.
 
@@ -55,7 +70,7 @@ def read_nifti(reader: sitk.ImageFileReader, path: str) -> sitk.Image:
             os.symlink(os.path.abspath(path), alone)
         except (OSError, NotImplementedError):  # Windows grants links to few
             shutil.copy(path, alone)
-        reader.SetFileName(alone)
+        reader.SetFileName(name_for_itk(alone))
         return reader.Execute()
 
 
@@ -70,7 +85,7 @@ def nifti_header(geometry: Geometry, dtype: np.dtype, frames: int, comment: byte
     struct.pack_into("<8f", header, 76, 1, *spacing, 1, 1, 1, 1)
     struct.pack_into("<3f", header, 108, len(header) + 8 + len(comment), 1, 0)  # voxels' start; slope, intercept
     struct.pack_into("<B", header, 123, 2)  # millimetres; percent has no code
-    struct.pack_into("<80s", header, 148, b"ttt4d, not for clinical use")
+    struct.pack_into("<80s", header, 148, _OWN_WORDS)
     struct.pack_into("<hh", header, 252, 0, 1)  # sform alone: a quaternion could not hold every grid
     lps_to_ras = np.diag([-1.0, -1.0, 1.0])
     affine = lps_to_ras @ np.column_stack([geometry.matrix[:, ::-1], geometry.origin])

@@ -27,9 +27,11 @@ def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> 
         given += [os.path.join(parent, name) for name in os.listdir(parent)]
     if any(_same(path, entry) for entry in given):
         raise OutputError(f"The output {quoted(path)} is one of the inputs: choose another name.")
-    parent = os.path.dirname(os.path.abspath(path))
+    parent = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(parent):
         raise OutputError(f"The folder {quoted(parent)} for the output does not exist: create it, or choose another.")
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OutputError(f"{quoted(path)} is a device or a pipe, which cannot be replaced: choose another name.")
     if os.path.isdir(path):
         if not folder:
             raise OutputError(f"{quoted(path)} is a folder, not a file: choose another name.")
@@ -39,7 +41,7 @@ def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> 
         raise OutputError(f"{quoted(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new "
                           "folder.")
     with writing(path):
-        file, temporary = temporary_file(path)
+        file, temporary = temporary_file(os.path.realpath(path))
         try:
             with file:
                 file.write(bytes(4096))

@@ -12,13 +12,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import GeometryError, InputError
+from ..marks import FRAME, FRAMES, SYNTHETIC
 from ..settings import rising
 from ..volume import Volume
 from .checks import label_map_error
 from .dicom import read_dicom
-from .files import FORMATS, READABLE, quoted, reading, suffix_of
+from .files import FORMATS, READABLE, name_for_itk, quoted, reading, suffix_of
 from .grids import geometry_of
-from .nifti import nifti_layout, read_nifti
+from .nifti import nifti_layout, nifti_marks, read_nifti
 from .nrrd import list_axis, text_spacing
 
 
@@ -100,7 +101,7 @@ def _open(path: str) -> sitk.ImageFileReader:
                                     "correct the file's header.")
         reader = sitk.ImageFileReader()
         reader.SetImageIO(READABLE[suffix])
-        reader.SetFileName(path)
+        reader.SetFileName(name_for_itk(path))
         reader.ReadImageInformation()
     if reader.GetDimension() < 3:
         raise InputError(f"{quoted(path)} is an empty or two-dimensional image: give a volume.")
@@ -121,8 +122,10 @@ def _read_file(path: str) -> Tuple[List[Volume], Dict[str, str]]:
     """The phases of an image file and its header's words."""
     reader = _open(path)
     with reading(path):
-        image = read_nifti(reader, path) if suffix_of(path).startswith(".nii") else reader.Execute()
-    metadata = _metadata(reader)
+        nifti = suffix_of(path).startswith(".nii")
+        image = read_nifti(reader, path) if nifti else reader.Execute()
+        metadata = _metadata(reader)
+        marks = nifti_marks(path) if nifti else metadata.get(FRAMES, metadata.get(FRAME, "")).split()
     array = sitk.GetArrayViewFromImage(image)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{quoted(path)} has complex voxels: give its magnitude image.")
@@ -133,7 +136,10 @@ def _read_file(path: str) -> Tuple[List[Volume], Dict[str, str]]:
     else:
         frames = [array]
     geometry = geometry_of(image)
-    return [Volume(np.array(frame, order="C"), geometry) for frame in frames], metadata
+    if len(marks) != len(frames):
+        marks = [""] * len(frames)
+    return [Volume(np.array(frame, order="C"), geometry, mark == SYNTHETIC)
+            for frame, mark in zip(frames, marks)], metadata
 
 
 def _metadata(reader) -> Dict[str, str]:

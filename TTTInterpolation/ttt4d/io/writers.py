@@ -11,10 +11,11 @@ from typing import BinaryIO, Dict, List, Sequence
 import numpy as np
 
 from ..errors import OutputError
+from ..marks import FRAMES, marks
 from ..volume import Geometry
 from .files import quoted
 from .frame_writer import FrameWriter
-from .nifti import nifti_header
+from .nifti import NIFTI_LARGEST, nifti_header
 from .nrrd import nrrd_header
 from .places import check_place, temporary_file
 
@@ -30,8 +31,8 @@ def open_writer(path, geometry: Geometry, dtype, index: Sequence[float], acquire
     ...     for number, frame in enumerate(frames):
     ...         writer.write(number, frame)
     """
-    path = os.fspath(path)
-    return _writer_class(path)(path, geometry, dtype, index, acquired, provenance)
+    kind = _writer_class(os.fspath(path))
+    return kind(os.path.realpath(path), geometry, dtype, index, acquired, provenance)
 
 
 def check_output(path, inputs: Sequence, bytes_needed: int = 0) -> None:
@@ -106,7 +107,7 @@ class _SequenceNrrd(_OneFile):
             keys.update({f"axis {axis} index type": "numeric", f"axis {axis} index values": index})
         for number in range(len(self.index)):
             keys.update({f"axis 3 item {number:04d} {key}": value for key, value in self._keys(number).items()})
-        keys.update(self.provenance)
+        keys.update({FRAMES: marks(self.acquired), **self.provenance})
         file.write(nrrd_header(self.geometry, self._voxel_type, keys, len(self.index)))
         return _gzip(file)
 
@@ -115,6 +116,9 @@ class _SequenceNifti(_OneFile):
     """A 4D NIfTI-1 file, gzipped by its name. Index, marks and provenance lie in a comment extension, as JSON."""
 
     def _begin(self, file) -> BinaryIO:
+        if max(*self.geometry.size, len(self.index)) > NIFTI_LARGEST:
+            raise OutputError(f"NIfTI takes no more than {NIFTI_LARGEST} voxels along an axis: end the output in "
+                              ".seq.nrrd.")
         frames = [dict(index=index, **self._keys(number)) for number, index in enumerate(self.index)]
         comment = json.dumps({"index": "phase (%)", "frames": frames, "provenance": self.provenance}).encode()
         stream = _gzip(file) if self.path.lower().endswith(".gz") else file

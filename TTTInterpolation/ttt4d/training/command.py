@@ -61,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
     if output.suffix != ".safetensors":
         raise OutputError("The name of the weights file must end in .safetensors: choose another.")
     check_place(output, (), folder=False)
-    if args.steps < 0 or args.batch < 1 or not 0 < args.learning_rate < 1:
-        raise SettingsError("Steps must be 0 or more, the batch 1 or more, the learning rate between 0 and 1.")
+    if args.steps < 0 or args.batch < 1 or not 0 < args.learning_rate < 1 or not 0 <= args.seed < 2**31:
+        raise SettingsError("Steps must be 0 or more, the batch 1 or more, the learning rate between 0 and 1, the seed "
+                            "from 0 to 2147483647.")
     if args.crop < 17 or args.crop % 8 != 1:
         raise SettingsError(f"A crop of {args.crop} does not fit the network's pyramid: choose 17, 25, 33, ... 65, ...")
     messages = []
@@ -97,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             trained = trainer.run(report)
         except KeyboardInterrupt:
-            print("Interrupted: the same command goes on from the last checkpoint.", file=sys.stderr)
+            print("Interrupted: the same command goes on from the last checkpoint." if trainer.checkpoint.is_file() else
+                  "Interrupted before the first checkpoint: nothing was written.", file=sys.stderr)
             return INTERRUPTED
     if not trainer.rank:
         with writing(str(output)):

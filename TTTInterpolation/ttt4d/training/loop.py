@@ -15,7 +15,7 @@ import torch.distributed as distributed
 from torch import Generator, nn
 
 from ..device import mixed_precision
-from ..errors import SettingsError
+from ..errors import InputError, SettingsError
 from ..io import writing
 from ..weights import Model, new_model
 from .objectives import Loss
@@ -121,7 +121,10 @@ class Trainer:
             os.replace(temporary, self.checkpoint)
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        except Exception as error:  # of the kinds of damage each has an error of its own
+            raise InputError(f"The checkpoint {self.checkpoint.name} is damaged: remove it to begin anew.") from error
         if state["run"] != self._identity():
             raise SettingsError(
                 f"The checkpoint {self.checkpoint.name} is of another run: remove it, or choose another output.")
