@@ -192,10 +192,10 @@ class BlockingJob:
         if self._process is None or self._process.stdout.closed:
             return
         self._letGo()
+        self._process.stdout.close()  # a child that goes on talking to nobody would block on the full pipe
         self._process.wait()
         self._reader.join(GRACE_SECONDS)
         self._conversation.hearLog(b"".join(self._errors))
-        self._process.stdout.close()
         self._process.stderr.close()
 
     def _letGo(self) -> None:

@@ -169,7 +169,7 @@ def _checked(inputs: Inputs, outputSequence, displacementSequence) -> Inputs:
     if reason:
         raise InputError(reason)
     marks = (sequences.marksOf(inputs.nodes[0]) if inputs.isSequence
-             else [phase.GetAttribute(sequences.FRAME) for phase in inputs.phases])
+             else [sequences.markOf(phase) for phase in inputs.phases])
     if sequences.SYNTHETIC in marks:
         synthetic = inputs.nodes[0 if inputs.isSequence else marks.index(sequences.SYNTHETIC)]
         raise InputError(_("{name} was computed, not measured: choose the acquired phases.").format(

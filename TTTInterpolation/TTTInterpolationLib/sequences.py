@@ -101,6 +101,17 @@ def shownMark(frames) -> str:
     return marksOf(frames)[shown] if shown >= 0 else ""
 
 
+def markOf(volume) -> str:
+    """Whether a volume is acquired or synthetic, by its own mark or by that of the sequence it shows; empty where
+    nothing says so.
+    """
+    mark, scene = volume.GetAttribute(FRAME) or "", volume.GetScene()
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") if scene and not mark else 0):
+        sequence = scene.GetNthNodeByClass(n, "vtkMRMLSequenceBrowserNode").GetSequenceNode(volume)
+        mark = mark or (shownMark(sequence) if sequence else "")
+    return mark
+
+
 def place(scene, built, chosen=None, inputs=(), beside=None):
     """The built sequence as a node of the scene: added, or as the new content of the sequence the user chose.
 
@@ -133,8 +144,9 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
     """A looping browser of the frames, whose proxy looks and lies like the input volume `like`.
 
     like: gives window, level and colours, the parent transform, and the parent in the subject hierarchy, so that a
-    patient's study stays together. A second time, what the user has set since stays; under the parent transform of
-    `like` the proxy stays too, unless the user has put it under another.
+    patient's study stays together. A second time, what the user has set since stays, but for recording and for not
+    playing these frames, which would keep them from being shown; under the parent transform of `like` the proxy stays
+    too, unless the user has put it under another.
     """
     scene, browser = frames.GetScene(), browserOf(frames)
     present = [sequence for sequence in (frames, displacements) if sequence is not None]

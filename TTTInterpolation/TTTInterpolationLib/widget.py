@@ -199,10 +199,9 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         frames = self._browser and self._parameterNode.outputSequence
         mark = sequences.shownMark(frames) if frames else ""
         self.ui.frameLabel.text = {
-            "": "",
             sequences.ACQUIRED: _("This frame is acquired: it was measured."),
             sequences.SYNTHETIC: _("This frame is synthetic: it was computed, not measured."),
-        }[mark]
+        }.get(mark, "")
 
     # What the user does
 

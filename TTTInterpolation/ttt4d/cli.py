@@ -39,7 +39,8 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         parsed = _parse(sys.argv[1:] if arguments is None else list(arguments))
         status = parsed.run(parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # who read what is printed has read enough, as in `ttt4d info | head -1`: all is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

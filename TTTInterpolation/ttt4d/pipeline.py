@@ -95,7 +95,7 @@ class Interpolator:
         settings: their `weights` and `device` are those this object was made with, whatever they say.
         moments: when each phase was acquired, in rising numbers of any unit; evenly where nothing is given.
         Raises GeometryError when the grids differ (`ttt4d.io.onto_grid` brings them together), InputError when the
-        scalar types differ, a phase is missing or has no scale, Cancelled when asked to stop.
+        scalar types differ, a phase is missing, was itself computed or has no scale, Cancelled when asked to stop.
         """
         for phase in phases[1:]:
             differences = phases[0].geometry.differences(phase.geometry)
@@ -106,7 +106,10 @@ class Interpolator:
                                  f"{phase.array.dtype}): convert them to one.")
         if len(phases) < 2:
             raise InputError("Interpolation needs at least two phases: give another.")
-        for phase in phases:
+        for number, phase in enumerate(phases):
+            if phase.synthetic:
+                raise InputError(f"Phase {number} was computed, not measured, as its file says: give the acquired "
+                                 "phases.")
             IntensityScale.of([phase]).check()
         run = _Run(self, list(phases), settings, progress, cancelled, displacements, moments or range(len(phases)))
         return InterpolationResult(run.frames(), run.index, run.report)

@@ -46,7 +46,9 @@ def peak_gpu_memory_mib(device: str) -> Optional[float]:
 
 
 def provenance(report: Dict[str, Any]) -> Dict[str, str]:
-    """What the header of a result keeps of its report: flat words, no names of files but a user's own weights."""
+    """What the header of a result keeps of its report, as it is before the first frame: flat words, no names of files
+    but a user's own weights.
+    """
     return {
         "ttt4d.version": report["versions"]["ttt4d"],
         "ttt4d.torch": report["versions"]["torch"],

@@ -12,7 +12,6 @@ import os
 import shutil
 import threading
 import time as clock
-import uuid
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -193,7 +192,7 @@ class Job:
                 if 0 < covered < 0.5:
                     raise GeometryError(f"Phase {number} covers only {covered:.0%} of phase 0's space: crop phase 0 to "
                                         "what both show.")
-                edge = "" if covered == 1 else f", {1 - covered:.0%} of which only the edge of its image fills"
+                edge = "" if covered > 0.99 else f", {1 - covered:.0%} of which only the edge of its image fills"
                 messages.append(f"Phase {number} is on another grid ({differences}): resampled onto phase 0's{edge}.")
             phases[number] = _of_type(first.array.dtype, io.onto_grid(phase, first.geometry), number, messages)
         if messages:  # what was resampled or converted may have lost its content
@@ -313,15 +312,14 @@ def _staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]
 
     real = os.path.realpath(path)
     there = folder and os.path.isdir(real)
-    temporary = os.path.join(real if there else os.path.dirname(real), f".ttt4d-{uuid.uuid4().hex}.part")
+    temporary = io.temporary_name(real if there else os.path.dirname(real))
     try:
         with io.writing(path):
             os.mkdir(temporary) if folder else open(temporary, "xb").close()
         yield temporary
         with io.writing(path):
             if there:
-                for name in os.listdir(temporary):
-                    os.replace(os.path.join(temporary, name), os.path.join(real, name))
+                _move_into(real, temporary)
             else:
                 os.replace(temporary, real)
     finally:
@@ -329,3 +327,16 @@ def _staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]
             shutil.rmtree(temporary, ignore_errors=True)
         elif os.path.exists(temporary):
             os.remove(temporary)
+
+
+def _move_into(folder: str, temporary: str) -> None:
+    """All that is in the temporary folder, or nothing."""
+    names = os.listdir(temporary)
+    try:
+        for name in names:
+            os.replace(os.path.join(temporary, name), os.path.join(folder, name))
+    except BaseException:
+        for name in names:
+            with contextlib.suppress(OSError):
+                os.remove(os.path.join(folder, name))
+        raise

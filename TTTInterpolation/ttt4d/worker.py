@@ -14,10 +14,10 @@ Lines on standard output are what happens; the last is of one of the last three 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -75,11 +75,17 @@ class Worker:
             self._job = Job(request)
             report = self._job.run(self._progress, self._frame, self._cancelled.is_set)
         except BaseException as error:  # an interrupt from the keyboard too: whatever it is, the other side is told
-            self._last_word.acquire()
+            self._take_last_word()
             return self._failed(error)
-        self._last_word.acquire()
+        self._take_last_word()
         self._end("result", output=request.output, report=report)
         return DONE
+
+    def _take_last_word(self) -> None:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # there is nothing left to stop, but images to be removed
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+        self._last_word.acquire()
 
     def _receive(self) -> bytes:
         """Everything up to the first line end."""
@@ -126,12 +132,9 @@ class Worker:
     def _end(self, line_type: str, **values: Any) -> None:
         """The last line. A patient's images stay no longer than the caller, however that ends."""
         self._send(line_type, **values)
-        if self._scratch is None:
-            return
-        while not self._end_of_file.is_set():
-            with contextlib.suppress(KeyboardInterrupt):  # the caller hears of such a signal too, and ends
-                self._end_of_file.wait()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._scratch is not None:
+            self._end_of_file.wait()
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _send(self, line_type: str, **values: Any) -> None:
         line = (json.dumps({"type": line_type, **values}) + "\n").encode()

@@ -228,6 +228,13 @@ def test_a_result_is_not_taken_for_acquired_phases(name, tmp_path, pair, capfd, 
     refused(tmp_path, capfd, "Phase 1 was computed", name, "-o", "out.seq.nrrd", *arguments)
 
 
+def test_a_copy_of_a_result_by_a_program_that_drops_its_marks_is_read(pair, small_weights):
+    arguments = ["--weights", small_weights, "--auxiliary", "none", "--frames", "1"]
+    assert cli.run(["interpolate", *pair, "-o", "result.nii.gz", *arguments]) == 0
+    sitk.WriteImage(sitk.ReadImage("result.nii.gz"), "copy.nii.gz")
+    assert cli.run(["interpolate", "copy.nii.gz", "-o", "out.seq.nrrd", *arguments]) == 0
+
+
 def test_a_cycle_that_ends_as_it_began_is_refused(tmp_path, pair, capfd, small_weights):
     refused(tmp_path, capfd, "Phases 2 and 0 are the same image", *pair, pair[0], "-o", "out.seq.nrrd", "--cyclic",
             "--weights", small_weights)

@@ -177,6 +177,9 @@ def test_a_linked_output_stays_a_link(pair, interpolate):
     assert all(os.path.islink(name) for name in ("out.seq.nrrd", "motion", "report.json"))
     assert len(files_in("elsewhere/motion")) == len(read_sequence("elsewhere/out.seq.nrrd").phases) == 4
     assert os.path.isfile("elsewhere/report.json")
+    os.symlink("elsewhere/blob", "out.nii")
+    interpolate(*pair, "-o", "out.nii", *QUICK)
+    assert len(read_sequence("out.nii").phases) == 4, "the kind goes by the name that was given"
 
 
 def test_displacements_go_into_the_empty_folder_one_is_in(pair, interpolate, tmp_path, monkeypatch):
@@ -325,6 +328,8 @@ def test_a_reader_that_has_read_enough_is_no_error(start):
     child = start("-m", "ttt4d", "info")
     child.stdout.close()
     assert (child.wait(60), child.stderr.read()) == (0, b"")
+    closed = start("-c", "import os, sys; sys.stdout = None; from ttt4d import cli; os._exit(cli.run(['info']))")
+    assert (closed.wait(60), closed.stderr.read()) == (0, b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")

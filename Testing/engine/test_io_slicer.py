@@ -98,6 +98,16 @@ def test_slicer_tells_acquired_from_synthetic_and_keeps_the_provenance_through_a
         assert {key: found.GetAttribute(key) for key in provenance} == provenance
 
 
+def test_the_engine_tells_synthetic_from_acquired_in_what_slicer_saves_of_a_part(scene, tmp_path):
+    write(tmp_path / "out.seq.nrrd")
+    sequence = load(scene, tmp_path / "out.seq.nrrd")
+    sequence.RemoveDataNodeAtValue(sequence.GetNthIndexValue(0))
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+    storage.SetFileName(str(tmp_path / "part.seq.nrrd"))
+    assert storage.WriteData(sequence) == 1
+    assert [phase.synthetic for phase in read_sequence(tmp_path / "part.seq.nrrd").phases] == [True, False]
+
+
 def test_what_slicer_saves_is_read_back_by_the_engine(scene, tmp_path):
     frames = write(tmp_path / "out.seq.nrrd", geometry=RIGHT_HANDED)
     storage = scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")

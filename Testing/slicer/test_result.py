@@ -261,6 +261,10 @@ def test_computed_frames_are_not_taken_for_phases(scene):
     sequences.browserOf(frames).SetSelectedItemNumber(1)
     with pytest.raises(InputError, match="was computed, not measured"):
         logic.process(first, proxy)
+    frames.GetNthDataNode(1).RemoveAttribute(sequences.FRAME)  # as from a file of Slicer before 5.10
+    proxy.RemoveAttribute(sequences.FRAME)
+    with pytest.raises(InputError, match="was computed, not measured"):
+        logic.process(first, proxy)
 
 
 def test_a_browser_that_records_or_holds_its_proxy_still_shows_the_new_frames(scene):

@@ -79,13 +79,15 @@ def run(args: argparse.Namespace) -> int:
     if args.shifts:
         report["shifts"] = {name: measure(name, shift) for name, shift in SHIFTS.items()}
     _tell("")
-    print(markdown(report))
-    if args.json:
-        with writing(args.json):
-            Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
-    if args.figure:
-        with writing(args.figure):
-            draw(report, args.figure)
+    try:
+        if args.json:
+            with writing(args.json):
+                Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
+        if args.figure:
+            with writing(args.figure):
+                draw(report, args.figure)
+    finally:  # whatever became of the files
+        print(markdown(report))
     return 0
 
 

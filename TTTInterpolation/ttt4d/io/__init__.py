@@ -11,7 +11,7 @@ from .checks import check_phases, is_image
 from .displacement import write_displacement
 from .frame_writer import FrameWriter
 from .grids import coverage, onto_grid, to_sitk
-from .places import check_place, writing
+from .places import check_place, temporary_name, writing
 from .readers import PhaseSequence, read_sequence, read_volume
 from .writers import check_output, open_writer
 
@@ -27,6 +27,7 @@ __all__ = [
     "open_writer",
     "read_sequence",
     "read_volume",
+    "temporary_name",
     "to_sitk",
     "write_displacement",
     "writing",

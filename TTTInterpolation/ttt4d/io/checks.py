@@ -25,8 +25,6 @@ def check_phases(volumes: Sequence[Volume], cyclic: bool = False) -> None:
         raise InputError(f"At least two phases are needed, but there {'is one' if volumes else 'are none'}: "
                          "give two volumes or a sequence of two or more.")
     for number, volume in enumerate(volumes):
-        if volume.synthetic:
-            raise InputError(f"Phase {number} was computed, not measured, as its file says: give the acquired phases.")
         _check_image(volume.array, f"Phase {number}")
     followers = [*volumes[1:], *(volumes[:1] if cyclic else [])]
     for number, (one, other) in enumerate(zip(volumes, followers)):

@@ -33,14 +33,23 @@ def name_for_itk(path: str) -> str:
     """
     if sys.platform != "win32" or path.isascii():
         return path
+    folder, name = os.path.split(os.path.abspath(path))
+    # A short name has one dot: of x.nii.gz it leaves .gz, which is nothing to the NIfTI library.
+    keep = name.isascii() or name.lower().endswith(".nii.gz")
+    named = os.path.join(_short_name(folder), name) if keep else _short_name(path)
+    if not named.isascii():
+        raise InputError(f"The path of {quoted(path)} has letters that images cannot be read under on this disk: name "
+                         "its file and folders in plain letters.")
+    return named
+
+
+def _short_name(path: str) -> str:
+    """Of a file or folder on Windows; where the disk keeps none, the path itself."""
     import ctypes
 
     name = ctypes.create_unicode_buffer(32768)
     ctypes.windll.kernel32.GetShortPathNameW(path, name, len(name))
-    if not name.value or not name.value.isascii():
-        raise InputError(f"The path of {quoted(path)} has letters that cannot be read on this disk: move it to a "
-                         "folder named in plain letters.")
-    return name.value
+    return name.value or path
 
 
 def suffix_of(path: str) -> str:

@@ -42,7 +42,8 @@ def coverage(one: Geometry, other: Geometry) -> float:
     """
     axes = [np.unique(np.linspace(0, size - 1, min(size, 48)).round()) for size in other.size]
     index = one.index(other.point(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)))
-    return np.all((index >= -0.5) & (index <= np.asarray(one.size) - 0.5), axis=-1).mean()
+    edge = 0.5 + 1e-6
+    return np.all((index >= -edge) & (index <= np.asarray(one.size) - 1 + edge), axis=-1).mean()
 
 
 def to_sitk(volume: Volume) -> sitk.Image:

@@ -42,13 +42,19 @@ def nifti_layout(path: str) -> Tuple[List[float], int]:
 
 
 def nifti_marks(path: str) -> List[str]:
-    """Of each frame of a result whether it is acquired or synthetic; empty for a file of another program."""
+    """Of each frame of a result whether it is acquired or synthetic; empty for any other file, a copy by a program that
+    drops the comment among them.
+    """
     with _nifti_file(path) as file:
         head = file.read(360)
-        if len(head) < 360 or not head[148:].startswith(_OWN_WORDS):
+        if len(head) < 360 or not head[148:].startswith(_OWN_WORDS) or head[348] != 1:
             return []
-        comment = file.read(struct.unpack_from("<i", head, 352)[0] - 8)
-    return [frame[FRAME] for frame in json.loads(comment.rstrip(b"\0"))["frames"]]
+        size, code = struct.unpack_from("<ii", head, 352)
+        comment = file.read(size - 8) if size > 8 and code == 6 else b""
+    try:
+        return [frame[FRAME] for frame in json.loads(comment.rstrip(b"\0"))["frames"]]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def read_nifti(reader: sitk.ImageFileReader, path: str) -> sitk.Image:

@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 from ..errors import OutputError
 from .files import quoted
 
+_TEMPORARY = ".ttt4d-"
+
 
 def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> None:
     """Raise `OutputError` unless a file, or a new or empty folder, can be written at `path`.
@@ -27,7 +29,8 @@ def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> 
         given += [os.path.join(parent, name) for name in os.listdir(parent)]
     if any(_same(path, entry) for entry in given):
         raise OutputError(f"The output {quoted(path)} is one of the inputs: choose another name.")
-    parent = os.path.dirname(os.path.realpath(path))
+    real = os.path.realpath(path)
+    parent = os.path.dirname(real)
     if not os.path.isdir(parent):
         raise OutputError(f"The folder {quoted(parent)} for the output does not exist: create it, or choose another.")
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
@@ -35,19 +38,20 @@ def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> 
     if os.path.isdir(path):
         if not folder:
             raise OutputError(f"{quoted(path)} is a folder, not a file: choose another name.")
-        if os.listdir(path):
+        if any(not name.startswith(_TEMPORARY) for name in os.listdir(path)):
             raise OutputError(f"The folder {quoted(path)} is not empty: choose a new or an empty one.")
     elif folder and os.path.exists(path):
         raise OutputError(f"{quoted(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new "
                           "folder.")
     with writing(path):
-        file, temporary = temporary_file(os.path.realpath(path))
+        # What is written into a folder that is there asks nothing of the one around it.
+        file, temporary = temporary_file(os.path.join(real, "frame") if os.path.isdir(real) else real)
         try:
             with file:
                 file.write(bytes(4096))
         finally:
             os.remove(temporary)
-        free = shutil.disk_usage(parent).free
+        free = shutil.disk_usage(os.path.dirname(temporary)).free
     if free < bytes_needed:
         raise OutputError(f"The output may take {bytes_needed / 2**20:.0f} MiB, but the disk has only "
                           f"{free / 2**20:.0f} MiB free: make room, or choose another folder.")
@@ -68,8 +72,13 @@ def writing(path: str) -> Iterator[None]:
 
 def temporary_file(path: str) -> Tuple[BinaryIO, str]:
     """A new file beside `path`, with a name that says nothing of it."""
-    temporary = os.path.join(os.path.dirname(os.path.abspath(path)), f".ttt4d-{uuid.uuid4().hex}.part")
+    temporary = temporary_name(os.path.dirname(os.path.abspath(path)))
     return open(temporary, "xb"), temporary
+
+
+def temporary_name(folder: str) -> str:
+    """A name in a folder for what gets its own when it is complete."""
+    return os.path.join(folder, f"{_TEMPORARY}{uuid.uuid4().hex}.part")
 
 
 def _same(one: str, other: str) -> bool:

@@ -125,7 +125,7 @@ def _read_file(path: str) -> Tuple[List[Volume], Dict[str, str]]:
         nifti = suffix_of(path).startswith(".nii")
         image = read_nifti(reader, path) if nifti else reader.Execute()
         metadata = _metadata(reader)
-        marks = nifti_marks(path) if nifti else metadata.get(FRAMES, metadata.get(FRAME, "")).split()
+        marks = nifti_marks(path) if nifti else _nrrd_marks(metadata)
     array = sitk.GetArrayViewFromImage(image)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{quoted(path)} has complex voxels: give its magnitude image.")
@@ -136,14 +136,26 @@ def _read_file(path: str) -> Tuple[List[Volume], Dict[str, str]]:
     else:
         frames = [array]
     geometry = geometry_of(image)
-    if len(marks) != len(frames):
-        marks = [""] * len(frames)
+    if len(marks) > len(frames):  # of another file
+        marks = []
+    marks += [""] * (len(frames) - len(marks))
     return [Volume(np.array(frame, order="C"), geometry, mark == SYNTHETIC)
             for frame, mark in zip(frames, marks)], metadata
 
 
 def _metadata(reader) -> Dict[str, str]:
     return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def _nrrd_marks(metadata: Dict[str, str]) -> List[str]:
+    """Of the frames of a file whether they are acquired or synthetic: by their own words, which 3D Slicer keeps right
+    where frames are taken out or added, else by the list of all.
+    """
+    items = {int(match.group(1)): value for key, value in metadata.items()
+             for match in [re.fullmatch(rf"axis \d+ item (\d+) {re.escape(FRAME)}", key)] if match}
+    if items:
+        return [items.get(number, "") for number in range(max(items) + 1)]
+    return metadata.get(FRAMES, metadata.get(FRAME, "")).split()
 
 
 def _sequence(phases: List[Volume], metadata: Dict[str, str]) -> PhaseSequence:

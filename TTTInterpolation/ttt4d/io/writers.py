@@ -31,8 +31,8 @@ def open_writer(path, geometry: Geometry, dtype, index: Sequence[float], acquire
     ...     for number, frame in enumerate(frames):
     ...         writer.write(number, frame)
     """
-    kind = _writer_class(os.fspath(path))
-    return kind(os.path.realpath(path), geometry, dtype, index, acquired, provenance)
+    path = os.fspath(path)
+    return _writer_class(path)(path, geometry, dtype, index, acquired, provenance)
 
 
 def check_output(path, inputs: Sequence, bytes_needed: int = 0) -> None:
@@ -56,7 +56,7 @@ class _OneFile(FrameWriter):
     """All frames in one file, one after the other: a temporary file beside the output, renamed at the end."""
 
     def _start(self) -> None:
-        self._file, self._temporary = temporary_file(self.path)
+        self._file, self._temporary = temporary_file(os.path.realpath(self.path))  # of a link, what it leads to
         try:
             self._stream = self._begin(self._file)
         except BaseException:
@@ -79,7 +79,7 @@ class _OneFile(FrameWriter):
     def _finish(self) -> None:
         self._stream.close()
         self._file.close()
-        os.replace(self._temporary, self.path)
+        os.replace(self._temporary, os.path.realpath(self.path))
 
     def _discard(self) -> None:
         for stream in (self._stream, self._file):

@@ -122,10 +122,16 @@ class Trainer:
 
     def _resume(self) -> None:
         try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            run = state["run"]
+        except PermissionError as error:
+            raise InputError(f"The checkpoint {self.checkpoint.name} may not be opened: change its permissions."
+                             ) from error
+        except MemoryError:
+            raise
         except Exception as error:  # of the kinds of damage each has an error of its own
             raise InputError(f"The checkpoint {self.checkpoint.name} is damaged: remove it to begin anew.") from error
-        if state["run"] != self._identity():
+        if run != self._identity():
             raise SettingsError(
                 f"The checkpoint {self.checkpoint.name} is of another run: remove it, or choose another output.")
         self.modules.load_state_dict(state["modules"])
