@@ -7,15 +7,13 @@ import sys
 from typing import Any
 
 from .cli import run
-
-ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+from .request import ENDS
 
 
 def main() -> None:
-    # A batch system ends a job with SIGTERM, a terminal that is closed with SIGHUP, which Windows has not and `nohup`
-    # ignores: nothing half-written may stay behind then either.
+    # Nothing half-written may stay behind where the system ends the program.
     for number in ENDS:
-        if signal.getsignal(number) != signal.SIG_IGN:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, _interrupt)
     sys.exit(run())
 

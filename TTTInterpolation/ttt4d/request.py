@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import threading
 import time as clock
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from .settings import InterpolationSettings, rises
 PREVIEWS = (".png", ".gif")
 # Of grey that a phase must keep when it is rounded to the first one's type: an error of half a percent.
 LEAST_LEVELS = 100
+# By which a system ends a program: a batch system or a shutdown with the first, a terminal that is closed with the
+# second, which Windows has not.
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 # Exit statuses of the command line and of the worker.
 DONE, MENDABLE, BUG, INTERRUPTED = 0, 2, 3, 130
 

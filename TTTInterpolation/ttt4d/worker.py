@@ -26,7 +26,7 @@ from typing import Any, NoReturn, Optional
 
 from .errors import Cancelled, SettingsError
 from .progress import Progress
-from .request import BUG, DONE, INTERRUPTED, Job, Request, Stopwatch, failure
+from .request import BUG, DONE, ENDS, INTERRUPTED, Job, Request, Stopwatch, failure
 
 # A cancel is answered within a second: this long a computation may go on before the process is ended around it.
 PATIENCE = 0.4
@@ -82,9 +82,8 @@ class Worker:
         return DONE
 
     def _take_last_word(self) -> None:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # there is nothing left to stop, but images to be removed
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
+        for number in (signal.SIGINT, *ENDS):  # there is nothing left to stop, but images to be removed
+            signal.signal(number, signal.SIG_IGN)
         self._last_word.acquire()
 
     def _receive(self) -> bytes:
