@@ -105,11 +105,11 @@ def markOf(volume) -> str:
     """Whether a volume is acquired or synthetic, by its own mark or by that of the sequence it shows; empty where
     nothing says so.
     """
-    mark, scene = volume.GetAttribute(FRAME) or "", volume.GetScene()
-    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") if scene and not mark else 0):
-        sequence = scene.GetNthNodeByClass(n, "vtkMRMLSequenceBrowserNode").GetSequenceNode(volume)
-        mark = mark or (shownMark(sequence) if sequence else "")
-    return mark
+    own = volume.GetAttribute(FRAME)
+    if own or volume.GetScene() is None:
+        return own or ""
+    shown = (browser.GetSequenceNode(volume) for browser in _browsersOf(volume.GetScene()))
+    return next(filter(None, map(shownMark, filter(None, shown))), "")
 
 
 def place(scene, built, chosen=None, inputs=(), beside=None):
@@ -202,14 +202,18 @@ def _letGoOfEarlierDisplacements(browser, present) -> None:
 def browserOf(sequence) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:
     """The browser of the scene that plays a sequence, its own before one that plays it in step with another; or None.
     """
-    scene, found = sequence.GetScene(), None
-    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
-        browser = scene.GetNthNodeByClass(n, "vtkMRMLSequenceBrowserNode")
+    found = None
+    for browser in _browsersOf(sequence.GetScene()):
         if browser.GetMasterSequenceNode() is sequence:
             return browser
         if found is None and browser.IsSynchronizedSequenceNode(sequence, True):
             found = browser
     return found
+
+
+def _browsersOf(scene) -> list:
+    name = "vtkMRMLSequenceBrowserNode"
+    return [scene.GetNthNodeByClass(n, name) for n in range(scene.GetNumberOfNodesByClass(name))]
 
 
 def proxyOf(sequence):

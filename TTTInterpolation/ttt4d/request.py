@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from . import marks
 from .errors import Cancelled, DeviceError, GeometryError, InputError, OutputError, SettingsError, UserError
-from .marks import FRAME, mark
 from .progress import CancelCheck, Progress, ProgressCallback, stop_if
 from .settings import InterpolationSettings, rises
 
@@ -234,7 +234,7 @@ class Job:
             if displacements:
                 io.write_displacement(os.path.join(displacements, f"displacement_{number:03d}.nrrd"), geometry,
                                       frame.displacement,
-                                      {"ttt4d.index": f"{frame.index:.10g}", FRAME: mark(frame.acquired), **words})
+                                      {**marks.words(frame.index, frame.acquired), **words})
             if preview:
                 preview.add(frame.array, frame.index, frame.acquired)
             report["seconds"]["writing"] += clock.monotonic() - began

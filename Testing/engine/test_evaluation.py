@@ -207,7 +207,7 @@ def test_evaluate_prints_tables_and_writes_every_figure(tmp_path, capsys):
     assert "NOT comparable" in printed and "33.73" in printed and f"{report['methods']['blend']['psnr']:.2f}" in printed
 
 
-def test_a_table_is_printed_before_a_file_fails(tmp_path, capsys, monkeypatch):
+def test_the_table_is_printed_though_a_file_fails(tmp_path, capsys, monkeypatch):
     write_acdc(tmp_path, "001", moving_ball())
     monkeypatch.setattr(Path, "write_text", lambda path, text: Path(path, "under a file").write_bytes(b""))
     with pytest.raises(OutputError, match="'figures.json' cannot be written"):

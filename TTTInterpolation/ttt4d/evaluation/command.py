@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from .shifts import SHIFTS
     from .tables import markdown
 
-    for path in filter(None, (args.json, args.figure)):  # an hour of measuring must not end in what could be known
+    # An hour of measuring must not end in what could be known before.
+    for path in filter(None, (args.json, args.figure)):
         check_place(path, (), folder=False)
     if args.figure:
         if not args.figure.endswith(PICTURES):

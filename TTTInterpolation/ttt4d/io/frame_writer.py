@@ -8,7 +8,6 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 
 from ..errors import OutputError
-from ..marks import FRAME, mark
 from ..volume import Geometry
 from .nrrd import NRRD_TYPES
 from .places import writing
@@ -72,7 +71,3 @@ class FrameWriter(contextlib.AbstractContextManager):
 
     def _discard(self) -> None:
         raise NotImplementedError
-
-    def _keys(self, number: int) -> Dict[str, str]:
-        """What a frame's own header says of it."""
-        return {FRAME: mark(self.acquired[number])}

@@ -45,13 +45,15 @@ def check_place(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> 
                           "folder.")
     with writing(path):
         # What is written into a folder that is there asks nothing of the one around it.
-        file, temporary = temporary_file(os.path.join(real, "frame") if os.path.isdir(real) else real)
+        place = real if os.path.isdir(real) else parent
+        temporary = temporary_name(place)
+        file = open(temporary, "xb")
         try:
             with file:
                 file.write(bytes(4096))
         finally:
             os.remove(temporary)
-        free = shutil.disk_usage(os.path.dirname(temporary)).free
+        free = shutil.disk_usage(place).free
     if free < bytes_needed:
         raise OutputError(f"The output may take {bytes_needed / 2**20:.0f} MiB, but the disk has only "
                           f"{free / 2**20:.0f} MiB free: make room, or choose another folder.")

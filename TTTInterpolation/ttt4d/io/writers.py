@@ -10,8 +10,8 @@ from typing import BinaryIO, Dict, List, Sequence
 
 import numpy as np
 
+from .. import marks
 from ..errors import OutputError
-from ..marks import FRAMES, marks
 from ..volume import Geometry
 from .files import quoted
 from .frame_writer import FrameWriter
@@ -106,8 +106,8 @@ class _SequenceNrrd(_OneFile):
         for axis in (0, 3):  # Slicer before 5.10 looks for the index under axis 0, wherever it lies
             keys.update({f"axis {axis} index type": "numeric", f"axis {axis} index values": index})
         for number in range(len(self.index)):
-            keys.update({f"axis 3 item {number:04d} {key}": value for key, value in self._keys(number).items()})
-        keys.update({FRAMES: marks(self.acquired), **self.provenance})
+            keys[f"axis 3 item {number:04d} {marks.FRAME}"] = marks.mark(self.acquired[number])
+        keys.update({marks.FRAMES: marks.marks(self.acquired), **self.provenance})
         file.write(nrrd_header(self.geometry, self._voxel_type, keys, len(self.index)))
         return _gzip(file)
 
@@ -119,7 +119,8 @@ class _SequenceNifti(_OneFile):
         if max(*self.geometry.size, len(self.index)) > NIFTI_LARGEST:
             raise OutputError(f"NIfTI takes no more than {NIFTI_LARGEST} voxels along an axis: end the output in "
                               ".seq.nrrd.")
-        frames = [dict(index=index, **self._keys(number)) for number, index in enumerate(self.index)]
+        frames = [{"index": index, marks.FRAME: marks.mark(acquired)}
+                  for index, acquired in zip(self.index, self.acquired)]
         comment = json.dumps({"index": "phase (%)", "frames": frames, "provenance": self.provenance}).encode()
         stream = _gzip(file) if self.path.lower().endswith(".gz") else file
         stream.write(nifti_header(self.geometry, self.dtype, len(frames), comment))
@@ -136,7 +137,7 @@ class _Folder(FrameWriter):
             os.mkdir(self.path)
 
     def _write(self, number: int, array: np.ndarray) -> str:
-        keys = {"ttt4d.index": f"{self.index[number]:.10g}", **self._keys(number), **self.provenance}
+        keys = {**marks.words(self.index[number], self.acquired[number]), **self.provenance}
         path = os.path.join(self.path, f"frame_{number:03d}.nrrd")
         file, temporary = temporary_file(path)
         self._frames.append(temporary)
