@@ -29,10 +29,10 @@ import traceback
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
+from ttt4d.commands.interpolate import add_settings, settings_of
 from ttt4d.errors import InputError, OutputError, UserError, WeightsError
-from ttt4d.interpolate import add_settings, settings_of
 from ttt4d.settings import InterpolationSettings
-from ttt4d.weights_file import checksum, locate
+from ttt4d.weights import checksum, locate
 from TTTInterpolationLib import dependencies
 from TTTInterpolationLib.job import BlockingJob
 

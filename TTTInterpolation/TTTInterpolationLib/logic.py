@@ -10,9 +10,9 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from ttt4d import settings as engine
 from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
+from ttt4d.temporal.memory import CPU_VOXELS, GPU_VOXELS, estimated_memory_mib
 
 from . import dependencies, sequences, volumes
 from .parameters import InputKind, TTTInterpolationParameterNode, settingsOf
@@ -137,8 +137,8 @@ def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
     edge = parameterNode.advanced.canvas or max(size)
     device = parameterNode.advanced.device
     onCard = device.startswith("cuda") or device == "auto" and hasCard
-    most = engine.GPU_VOXELS if onCard else engine.CPU_VOXELS
-    return engine.estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
+    most = GPU_VOXELS if onCard else CPU_VOXELS
+    return estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
 
 
 def _pairInputs(phase0, phase1, outputSequence, displacementSequence) -> Inputs:

@@ -14,9 +14,9 @@ from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSequenceNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper, parameterPack
 
-from ttt4d.auxiliary import TASKS
 from ttt4d.errors import SettingsError
 from ttt4d.settings import NO_ADAPTATION, SCHEMES, AdaptationSettings, InterpolationSettings
+from ttt4d.temporal.auxiliary import TASKS
 
 _DEFAULTS = InterpolationSettings()
 

@@ -30,14 +30,14 @@ class Inputs:
     """What is interpolated.
 
     like: the volume the result shall look and lie like, one of the scene where possible; nodes: those the user chose;
-    moments: of the phases of a sequence, empty where its index does not say.
+    phase_times: of the phases of a sequence, empty where its index does not say.
     """
 
     phases: Tuple[object, ...]
     like: object
     nodes: Tuple[object, ...]
     isSequence: bool = False
-    moments: Tuple[float, ...] = ()
+    phase_times: Tuple[float, ...] = ()
 
     @classmethod
     def pair(cls, phase0, phase1) -> "Inputs":
@@ -198,7 +198,7 @@ class Run:
     def _request(self) -> dict:
         inputs = ({"sequence": self._path("in")} if self._inputs.isSequence
                   else {"phases": [self._phasePath(n) for n in range(2)]})
-        return {**inputs, "moments": self._inputs.moments, "output": self._path("out"),
+        return {**inputs, "phase_times": self._inputs.phase_times, "output": self._path("out"),
                 "settings": self._settings.to_json(), "report": None, "preview": None,
                 "displacements": self._path("d") if self._displacementOutput else None}
 

@@ -46,7 +46,7 @@ def loadSequence(source=None) -> list:
 
 def _phase(time: float):
     # Imported on request only: the phantom needs nothing but numpy, yet start-up needs none of it.
-    from ttt4d.phantom import beating_heart
+    from ttt4d.temporal.phantom import beating_heart
 
     (volume,), _heart = beating_heart([time])
     return volumes.fromEngine(volume)

@@ -8,8 +8,8 @@ from typing import Dict, List, Optional, Tuple
 import slicer
 import vtk
 
-from ttt4d.marks import ACQUIRED, FRAME, FRAMES, SYNTHETIC, mark  # noqa: F401 - all about marks in one place
-from ttt4d.settings import rising
+from ttt4d.images.marks import ACQUIRED, FRAME, FRAMES, SYNTHETIC, mark  # noqa: F401 - all about marks in one place
+from ttt4d.images.phase_times import parse_increasing
 
 PREFIX = "TTTInterpolation."
 LOSSES = PREFIX + "Losses"
@@ -67,7 +67,7 @@ def annotate(sequence, report: dict, inputs) -> None:
 
 def momentsOf(sequence) -> Tuple[float, ...]:
     """The index of a sequence where it is of rising numbers; else empty: Slicer takes any text for an index."""
-    return rising(sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes()))
+    return parse_increasing(sequence.GetNthIndexValue(n) for n in range(sequence.GetNumberOfDataNodes()))
 
 
 def marksOf(sequence) -> List[str]:

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from ttt4d import weights_file
+from ttt4d import weights
 
 from . import dependencies, review, sequences
 from .choices import TextChoice
@@ -57,7 +57,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = TTTInterpolationLogic()
         self._progress = ProgressView(self.ui.progressBar, self.ui.statusLabel)
         self._weights = TextChoice(self.ui.weightsComboBox, self._chooseWeights)
-        self._weights.offer([(name, name) for name in weights_file.names()])
+        self._weights.offer([(name, name) for name in weights.names()])
         self._devices = TextChoice(self.ui.deviceComboBox, self._chooseDevice)
         self._devices.offer([("auto", _("Automatic")), ("cpu", _("CPU"))])
         self._engineInfo = EngineInfo(self._onEngineInfo)

@@ -1,3 +1,3 @@
-"""ttt4d: the missing moments of a 4D medical image, by test-time training. Not for clinical use."""
+"""ttt4d: the missing phase_times of a 4D medical image, by test-time training. Not for clinical use."""
 
 __version__ = "0.1.0"

@@ -6,20 +6,20 @@ import signal
 import sys
 from typing import Any
 
-from .cli import run
-from .request import ENDS
+from .commands.cli import run
+from .commands.exit_status import TERMINATION_SIGNALS
 
 
 def main() -> None:
     # Nothing half-written may stay behind where the system ends the program.
-    for number in ENDS:
+    for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, _interrupt)
     sys.exit(run())
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    for end in ENDS:  # they come in pairs, and twice: the second must not stop the clearing up
+    for end in TERMINATION_SIGNALS:  # they come in pairs, and twice: the second must not stop the clearing up
         signal.signal(end, lambda *again: None)
     raise KeyboardInterrupt
 

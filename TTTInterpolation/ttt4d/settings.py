@@ -5,27 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-from .auxiliary import TASKS
 from .errors import SettingsError
+from .temporal.auxiliary import TASKS
 
 SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
 DEFAULT_AUXILIARY = "agreement"
 
-# What a run takes, measured (peak of the process or of the GPU): the program itself, each voxel of the native pair, and
-# each voxel of the canvas while the network trains.
-BASE_MIB = 700
-NATIVE_BYTES = 40
-CANVAS_BYTES = 2600
-
-
 @dataclass(frozen=True)
 class AdaptationSettings:
     """How the network trains itself on the patient before it interpolates (paper, section on deployment).
 
-    auxiliary: the self-supervised task g, a name of `ttt4d.auxiliary.TASKS`, or `none` for the base weights' answer.
+    auxiliary: the self-supervised task g, a name of `ttt4d.temporal.auxiliary.TASKS`, or `none` for the base weights'
+    answer.
     scheme: `naive`, `online` or `mini-batch`; they differ only where there is more than one batch.
     iterations: gradient steps on each batch (naive: passes over all batches); None takes the task's own number.
     learning_rate: of those steps; None takes the task's own.
@@ -46,28 +40,6 @@ class AdaptationSettings:
             raise SettingsError(f"iterations is {self.iterations}: choose a whole number from 1 to 10000.")
         if self.learning_rate is not None and not 0 < _number("learning_rate", self.learning_rate) <= 1:
             raise SettingsError(f"learning_rate is {self.learning_rate}: choose a number above 0, at most 1.")
-
-
-def rises(numbers: Sequence[float], least: float = 0.0) -> bool:
-    """Whether each of the numbers, all finite, is more than `least` above the one before.
-
-    >>> rises((0, 1, 5)), rises((0, 1, 1)), rises((0, 1, 5), least=2)
-    (True, False, False)
-    """
-    return all(map(math.isfinite, numbers)) and all(b - a > least for a, b in zip(numbers, numbers[1:]))
-
-
-def rising(words: Iterable[str]) -> Tuple[float, ...]:
-    """The numbers that the words of an index stand for, where all are numbers and rise; else none.
-
-    >>> rising(("0", "10", "12.5")), rising(("ED", "ES")), rising(("0", "nan"))
-    ((0.0, 10.0, 12.5), (), ())
-    """
-    try:
-        numbers = tuple(float(word) for word in words)
-    except ValueError:  # such as the names of the phases
-        return ()
-    return numbers if rises(numbers) else ()
 
 
 @dataclass(frozen=True)
@@ -119,18 +91,18 @@ class InterpolationSettings:
         """The times of the new frames of one pair, rising, each strictly between 0 and 1."""
         return self.times or tuple(n / (self.frames + 1) for n in range(1, self.frames + 1))
 
-    def index(self, moments: Sequence[float]) -> Tuple[float, ...]:
-        """Percent of the whole of every frame between phases at these moments (rising, of any unit), the phases among
+    def index(self, phase_times: Sequence[float]) -> Tuple[float, ...]:
+        """Percent of the whole of every frame between phases at these times (rising, of any unit), the phases among
         them.
 
         A cycle ends before it begins again; its way back, of which nobody tells, takes the mean of the other steps.
         """
-        moments = list(moments)
+        phase_times = list(phase_times)
         if self.cyclic:
-            moments.append(moments[-1] + (moments[-1] - moments[0]) / (len(moments) - 1))
-        first, whole = moments[0], moments[-1] - moments[0]
+            phase_times.append(phase_times[-1] + (phase_times[-1] - phase_times[0]) / (len(phase_times) - 1))
+        first, whole = phase_times[0], phase_times[-1] - phase_times[0]
         index = [100 * (start - first + time * (stop - start)) / whole
-                 for start, stop in zip(moments, moments[1:]) for time in (0.0, *self.frame_times)]
+                 for start, stop in zip(phase_times, phase_times[1:]) for time in (0.0, *self.frame_times)]
         return tuple(index if self.cyclic else [*index, 100.0])
 
     def to_json(self) -> Dict[str, Any]:
@@ -146,22 +118,6 @@ class InterpolationSettings:
             raise SettingsError(f"times is {times!r}: give a list of numbers between 0 and 1.")
         values["times"] = tuple(times)
         return cls(**values)
-
-
-# The largest canvas: a CPU stays within seconds a frame; a GPU takes what its memory holds, up to about a cube of 192.
-CPU_VOXELS = 1_000_000
-GPU_VOXELS = 7_000_000
-
-
-def estimated_memory_mib(native_voxels: int, canvas_voxels: int) -> float:
-    """Peak memory of a run in MiB, for volumes of `native_voxels` and a canvas of `canvas_voxels` voxels; an estimate.
-    """
-    return BASE_MIB + (native_voxels * NATIVE_BYTES + canvas_voxels * CANVAS_BYTES) / 2**20
-
-
-def canvas_voxels_within(mib: float, native_voxels: int) -> int:
-    """The largest canvas whose run is estimated to stay within `mib`; at least a cube of 16."""
-    return max(16**3, int(((mib - BASE_MIB) * 2**20 - native_voxels * NATIVE_BYTES) / CANVAS_BYTES))
 
 
 def _known(cls: type, values: Any) -> Dict[str, Any]:

@@ -25,16 +25,16 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ttt4d import weights
-from ttt4d.auxiliary import TASKS
-from ttt4d.auxiliary.task import Batch
-from ttt4d.canvas import Canvas
-from ttt4d.device import mixed_precision
-from ttt4d.evaluation.datasets import open_data
+from ttt4d.devices import mixed_precision
 from ttt4d.evaluation.methods import on_canvas
 from ttt4d.evaluation.metrics import psnr
 from ttt4d.evaluation.protocol import PROTOCOLS, Pair, pair_of
-from ttt4d.network.interpolator import Estimate, InterpolationNetwork
+from ttt4d.images.datasets import open_data
+from ttt4d.temporal import models
+from ttt4d.temporal.auxiliary import TASKS
+from ttt4d.temporal.canvas import Canvas
+from ttt4d.temporal.network.interpolator import Estimate, InterpolationNetwork
+from ttt4d.temporal.phase_pair import PhasePair
 from ttt4d.training.objectives import log_error
 
 CPU = torch.device("cpu")
@@ -45,24 +45,25 @@ SHIFTED = (-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2)  # of time at mid-way; none a
 SCALED = (0.0, 0.5, 0.7, 0.8, 0.9, 0.92, 0.96, 1.0, 1.04, 1.08, 1.1, 1.2, 1.3, 1.5)
 
 
-def estimated(network: InterpolationNetwork, canvas: Canvas, batch: Batch, times: Sequence[float]) -> Estimate:
+def estimated(network: InterpolationNetwork, canvas: Canvas, batch: PhasePair, times: Sequence[float]) -> Estimate:
     phase0, phase1 = (phase.expand(len(times), *phase.shape[1:]) for phase in batch.phases.split(1))
     with mixed_precision(CPU, canvas.padded):
         return network(phase0, phase1, torch.tensor(times), batch.strides)
 
 
-def shown(estimate: Estimate, canvas: Canvas, batch: Batch) -> Tensor:
+def shown(estimate: Estimate, canvas: Canvas, batch: PhasePair) -> Tensor:
     """(times, 1, k, j, i), without the canvas's padding."""
     k, j, i = canvas.inner
     phase0, phase1 = (phase.expand(len(estimate.to0), *phase.shape[1:]) for phase in batch.phases.split(1))
     return estimate.frame(phase0, phase1)[:, :, :k, :j, :i]
 
 
-def frames(network: InterpolationNetwork, canvas: Canvas, batch: Batch, times: Sequence[float]) -> Tensor:
+def frames(network: InterpolationNetwork, canvas: Canvas, batch: PhasePair, times: Sequence[float]) -> Tensor:
     return shown(estimated(network, canvas, batch, times), canvas, batch)
 
 
-def true_loss(network: InterpolationNetwork, canvas: Canvas, batch: Batch, pair: Pair, chosen: Sequence[int]) -> Tensor:
+def true_loss(network: InterpolationNetwork, canvas: Canvas, batch: PhasePair, pair: Pair,
+              chosen: Sequence[int]) -> Tensor:
     truth = torch.from_numpy(pair.truth[list(chosen)])[:, None].float()
     return log_error(frames(network, canvas, batch, [pair.times[n] for n in chosen]), truth)
 
@@ -73,7 +74,7 @@ def gradient(loss: Tensor, network: InterpolationNetwork) -> Tensor:
     return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, found)])
 
 
-def gain_with_labels(network: InterpolationNetwork, canvas: Canvas, batch: Batch, pair: Pair, steps: int) -> float:
+def gain_with_labels(network: InterpolationNetwork, canvas: Canvas, batch: PhasePair, pair: Pair, steps: int) -> float:
     """dB on every second frame after so many steps of f on pairs of the others."""
     network = copy.deepcopy(network)
     given, held = range(0, len(pair.times), 2), range(1, len(pair.times), 2)
@@ -95,7 +96,7 @@ def gain_with_labels(network: InterpolationNetwork, canvas: Canvas, batch: Batch
 
 
 @torch.no_grad()
-def room(network: InterpolationNetwork, canvas: Canvas, batch: Batch, pair: Pair) -> Dict[str, float]:
+def room(network: InterpolationNetwork, canvas: Canvas, batch: PhasePair, pair: Pair) -> Dict[str, float]:
     """dB that the best value of one number gains over the network's own frames, of each number by itself."""
 
     def score(found: Tensor) -> float:
@@ -119,7 +120,7 @@ def main() -> int:
     parser.add_argument("--labels", type=int, default=0, metavar="STEPS")
     parser.add_argument("--room", action="store_true")
     args = parser.parse_args()
-    model = weights.load(args.weights)
+    model = models.load(args.weights)
     network = model.network.requires_grad_(False)
     network.features.requires_grad_(True)
     found, gains, rooms = {name: [] for name in TASKS}, [], []

@@ -15,9 +15,9 @@ from typing import Dict, List
 
 import numpy as np
 
-from ttt4d.evaluation.datasets import open_data
-from ttt4d.evaluation.methods import Options, Ours, make_method
+from ttt4d.evaluation.methods import TTT4D, Options, make_method
 from ttt4d.evaluation.protocol import PROTOCOLS, pair_of
+from ttt4d.images.datasets import open_data
 from ttt4d.settings import AdaptationSettings
 
 TIMES = tuple(n / 10 for n in range(1, 10))
@@ -29,8 +29,8 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     options = Options(device=args.device)
-    methods = {"syn": make_method("syn", options), "default": Ours(options, AdaptationSettings()),
-               "rotation, 50 iterations": Ours(options, AdaptationSettings(auxiliary="rotation", iterations=50))}
+    methods = {"syn": make_method("syn", options), "default": TTT4D(options, AdaptationSettings()),
+               "rotation, 50 iterations": TTT4D(options, AdaptationSettings(auxiliary="rotation", iterations=50))}
     data = open_data(args.data)
     pairs = [pair_of(case, PROTOCOLS[data.protocol]) for case in data.split("validation")[::3]]
     seconds: Dict[str, List[float]] = {name: [] for name in methods}

@@ -11,9 +11,11 @@ import torch
 from hypothesis import settings
 
 from ttt4d import weights
-from ttt4d.network.interpolator import NetworkSettings
-from ttt4d.phantom import BeatingHeart
-from ttt4d.volume import Geometry, Volume
+from ttt4d.images.volume import Geometry, Volume
+from ttt4d.temporal import models
+from ttt4d.temporal.network.interpolator import NetworkSettings
+from ttt4d.temporal.phantom import BeatingHeart
+from ttt4d.weights.files import save
 
 # No deadlines: a machine may be busy. The same examples every time: a commit does not fail for another one's fault.
 settings.register_profile("engine", deadline=None, derandomize=True, max_examples=40)
@@ -33,13 +35,13 @@ def small_weights(small, tmp_path_factory) -> str:
     """A file of a small network with random weights, whose every part has a say in the frame."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    weights.save(path, weights.new_model(small), {"name": "small", "date": "2025-01-01"})
+    save(path, models.new_model(small), {"name": "small", "date": "2025-01-01"})
     return str(path)
 
 
 @pytest.fixture(scope="session")
 def phases() -> Callable[..., List[Volume]]:
-    """phases(count, grid, dtype): that many moments of one beating heart, from end-diastole to end-systole."""
+    """phases(count, grid, dtype): that many phase_times of one beating heart, from end-diastole to end-systole."""
     def make(count: int = 2, grid: Geometry = GRID, dtype=np.int16) -> List[Volume]:
         heart = BeatingHeart.within(grid)
         return [heart.frame(grid, n / (count - 1), 0.01, dtype) for n in range(count)]

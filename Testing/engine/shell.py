@@ -12,9 +12,9 @@ from typing import Callable, List
 import pytest
 import SimpleITK as sitk
 
-from ttt4d.io import to_sitk
-from ttt4d.phantom import beating_heart
-from ttt4d.volume import Geometry
+from ttt4d.images.resampling import to_sitk
+from ttt4d.images.volume import Geometry
+from ttt4d.temporal.phantom import beating_heart
 
 ENGINE = Path(__file__).parents[2] / "TTTInterpolation"
 SMALL = Geometry((5, 24, 24), (8.0, 5.0, 5.0), (-60.0, -60.0, -16.0))

@@ -7,13 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttt4d.auxiliary import TASKS, task_class
-from ttt4d.auxiliary.agreement import Agreement, local_correlation, structure
-from ttt4d.auxiliary.reconstruction import Reconstruction
-from ttt4d.auxiliary.rotation import Rotation
-from ttt4d.auxiliary.task import AuxiliaryTask, Batch
-from ttt4d.network.features import padded_size, patch_size, pyramid_strides
-from ttt4d.network.interpolator import InterpolationNetwork
+from ttt4d.adaptation.task import AuxiliaryTask
+from ttt4d.temporal.auxiliary import TASKS, task_class
+from ttt4d.temporal.auxiliary.agreement import Agreement, lncc, structure
+from ttt4d.temporal.auxiliary.reconstruction import Reconstruction
+from ttt4d.temporal.auxiliary.rotation import Rotation
+from ttt4d.temporal.network.features import padded_size, patch_size, pyramid_strides
+from ttt4d.temporal.network.interpolator import InterpolationNetwork
+from ttt4d.temporal.phase_pair import PhasePair
 
 SIZES = st.tuples(st.integers(1, 20), st.integers(2, 40), st.integers(2, 40))
 SPACINGS = st.sampled_from([(8.0, 1.5, 1.5), (1.0, 1.0, 1.0), (2.0, 1.0, 3.0)])
@@ -25,10 +26,10 @@ def network(small) -> InterpolationNetwork:
     return InterpolationNetwork(small)
 
 
-def on_canvas(size, spacing=(8.0, 1.5, 1.5), seed=0) -> Batch:
+def on_canvas(size, spacing=(8.0, 1.5, 1.5), seed=0) -> PhasePair:
     strides = pyramid_strides(size, spacing, 3)
     phases = torch.rand(2, 1, *padded_size(size, strides), generator=torch.Generator().manual_seed(seed))
-    return Batch(phases, strides)
+    return PhasePair(phases, strides)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -68,7 +69,7 @@ def test_every_task_learns_from_both_phases(network, small, name, phase):
     task, batch = task_class(name)(small), on_canvas((4, 20, 26))
     other = batch.phases.clone()
     other[phase] = other[phase].flip(-1)
-    changed = Batch(other, batch.strides)
+    changed = PhasePair(other, batch.strides)
     assert not torch.equal(task.loss(network, batch, seeded()), task.loss(network, changed, seeded()))
 
 
@@ -123,7 +124,7 @@ def test_hidden_patches_are_hidden_before_f_sees_them(network, small):
     masks = torch.cat([Reconstruction.mask(batch.phases.shape[2:], batch.strides, draws) for _ in batch.phases])
     for hidden in (True, False):
         other = torch.where((masks == 1) == hidden, torch.rand_like(batch.phases), batch.phases)
-        task.loss(network, Batch(other, batch.strides), seeded(5))
+        task.loss(network, PhasePair(other, batch.strides), seeded(5))
         assert torch.equal(task.decoded, decoded) == hidden
 
 
@@ -133,7 +134,7 @@ def test_a_visible_change_reaches_the_loss_only_through_f(network, small):
     torch.nn.init.zeros_(task.leave.weight)
     draws = seeded(5)
     masks = torch.cat([Reconstruction.mask(batch.phases.shape[2:], batch.strides, draws) for _ in batch.phases])
-    visible_changed = Batch(torch.where(masks == 0, torch.rand_like(batch.phases), batch.phases), batch.strides)
+    visible_changed = PhasePair(torch.where(masks == 0, torch.rand_like(batch.phases), batch.phases), batch.strides)
     assert torch.equal(task.loss(network, batch, seeded(5)), task.loss(network, visible_changed, seeded(5)))
 
 
@@ -144,13 +145,13 @@ def test_a_visible_change_reaches_the_loss_only_through_f(network, small):
 def test_brighter_or_inverted_tissue_still_agrees(seed, gain, offset):
     image = torch.rand(1, 1, 4, 20, 22, generator=seeded(seed))
     for sign in (1, -1):
-        assert local_correlation(image, sign * gain * image + offset, (3, 9, 9)) > 0.98
+        assert lncc(image, sign * gain * image + offset, (3, 9, 9)) > 0.98
 
 
 @given(st.integers(0, 999))
 def test_unlike_images_do_not_agree(seed):
     one, other = torch.rand(2, 1, 1, 4, 20, 22, generator=seeded(seed))
-    assert local_correlation(one, other, (3, 9, 9)) < 0.1
+    assert lncc(one, other, (3, 9, 9)) < 0.1
 
 
 def test_structure_keeps_the_grid_and_what_is_smooth_and_loses_noise():
@@ -169,7 +170,7 @@ def test_agreement_lies_between_none_and_full(network, small, size, spacing, see
 
 def test_phases_that_are_one_image_agree_better_than_two_images(network, small):
     batch = on_canvas((4, 20, 26))
-    same = Batch(batch.phases[:1].expand(2, -1, -1, -1, -1), batch.strides)
+    same = PhasePair(batch.phases[:1].expand(2, -1, -1, -1, -1), batch.strides)
     assert Agreement(small).loss(network, same, seeded()) < 0.5 < Agreement(small).loss(network, batch, seeded())
 
 
@@ -184,7 +185,7 @@ def test_rotation_learns_to_tell_the_quarter_turns_of_a_volume_that_is_not_squar
         if parameter.dim() > 1:
             torch.nn.init.kaiming_normal_(parameter, 0.1)  # or the first steps go into making the image audible
     ramp = torch.linspace(0, 1, 16).expand(4, 1, 2, 12, 16).contiguous()
-    batch, generator = Batch(ramp, [(1, 1, 1), (1, 2, 2), (1, 1, 1)]), seeded()
+    batch, generator = PhasePair(ramp, [(1, 1, 1), (1, 2, 2), (1, 1, 1)]), seeded()
     optimizer, losses = task.optimizer(network, 1e-3), []
     for _ in range(120):
         loss = task.loss(network, batch, generator)
@@ -199,7 +200,7 @@ def test_rotation_learns_to_tell_the_quarter_turns_of_a_volume_that_is_not_squar
 def test_an_image_without_a_way_up_has_no_right_answer(network, small):
     """It looks the same whichever way it is turned: on average no head does better than a guess."""
     task = Rotation(small)
-    batch = Batch(torch.full((2, 1, 3, 24, 32), 0.5), [(1, 1, 1), (1, 2, 2), (1, 2, 2)])
+    batch = PhasePair(torch.full((2, 1, 3, 24, 32), 0.5), [(1, 1, 1), (1, 2, 2), (1, 2, 2)])
     losses = [task.loss(network, batch, seeded(seed)).item() for seed in range(40)]
     assert sum(losses) / 40 > 1.25
 

@@ -13,10 +13,11 @@ import pytest
 import SimpleITK as sitk
 
 from shell import SMALL, files_in, pair, start  # noqa: F401 - fixtures
-from ttt4d import cli
-from ttt4d.io import open_writer, to_sitk
-from ttt4d.phantom import beating_heart
-from ttt4d.volume import Geometry, Volume
+from ttt4d.commands import cli
+from ttt4d.images.resampling import to_sitk
+from ttt4d.images.volume import Geometry, Volume
+from ttt4d.images.writers import open_writer
+from ttt4d.temporal.phantom import beating_heart
 
 
 def volume(time: float = 0.0) -> Volume:

@@ -8,12 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttt4d import canvas as canvases
-from ttt4d import sampling
-from ttt4d.canvas import Canvas, IntensityScale
 from ttt4d.errors import InputError
-from ttt4d.network.interpolator import Estimate
-from ttt4d.volume import Geometry, Volume
+from ttt4d.images.intensity import IntensityScale
+from ttt4d.images.volume import Geometry, Volume
+from ttt4d.motion import warping
+from ttt4d.temporal import canvas as canvases
+from ttt4d.temporal.canvas import Canvas
+from ttt4d.temporal.network.interpolator import Estimate
 
 SIZES = st.tuples(*[st.integers(1, 300)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.2, 15)] * 3)
@@ -50,7 +51,7 @@ def restored(canvas: Canvas, estimate: Estimate, native0, native1):
 
 def units(size) -> torch.Tensor:
     """Where each voxel of a grid lies in its extent: (1, 3, k, j, i), 0 at the first corner, 1 at the last."""
-    return sampling.identity(size, torch.zeros(())) / extents(size)
+    return warping.identity(size, torch.zeros(())) / extents(size)
 
 
 def extents(size) -> torch.Tensor:
@@ -145,7 +146,7 @@ def test_no_motion_gives_the_blend_of_the_native_voxels_back(size, voxels, weigh
 def test_no_motion_gives_16_bit_voxels_back_to_the_last_grey_value():
     """Interpolation between voxel centres would cost some, if the canvas were off by a fraction of a voxel."""
     grid = Geometry((6, 40, 50), (5.0, 1.0, 1.0))
-    array = np.random.default_rng(0).integers(-1000, 3000, grid.size).astype(np.int16)
+    array = np.random.default_rng(0).integers(-1000, 3000, grid.shape).astype(np.int16)
     scale = IntensityScale.of([Volume(array, grid)])
     canvas = Canvas.fit(grid, 4, 2000)
     frame, _ = restored(canvas, estimate_on(canvas), scale.to_unit(array), scale.to_unit(array))

@@ -14,16 +14,20 @@ import SimpleITK as sitk
 from PIL import Image
 
 from shell import SMALL, files_in, pair, start  # noqa: F401 - fixtures
-from ttt4d import cli, io
+from ttt4d.commands import cli
+from ttt4d.commands.job import Job
+from ttt4d.commands.progress_bar import ProgressBar
+from ttt4d.commands.request import Request
 from ttt4d.errors import Cancelled
-from ttt4d.interpolate import Bar
-from ttt4d.io import read_sequence, read_volume, to_sitk
-from ttt4d.phantom import beating_heart
-from ttt4d.preview import ACQUIRED, EDGE, SYNTHETIC
+from ttt4d.images import readers
+from ttt4d.images.preview import ACQUIRED, EDGE, SYNTHETIC
+from ttt4d.images.readers import read_sequence, read_volume
+from ttt4d.images.resampling import to_sitk
+from ttt4d.images.volume import Geometry, Volume
+from ttt4d.images.writers import open_writer
 from ttt4d.progress import Progress
-from ttt4d.request import Job, Request
 from ttt4d.settings import AdaptationSettings, InterpolationSettings
-from ttt4d.volume import Geometry, Volume
+from ttt4d.temporal.phantom import beating_heart
 
 QUICK = ["--iterations", "1", "--frames", "2"]
 
@@ -75,7 +79,7 @@ def test_a_sequence_gets_frames_between_its_phases_and_a_cycle_also_after_its_la
 @pytest.mark.parametrize("cyclic, index", [([], (0, 5, 10, 55, 100)),
                                            (["--cyclic"], (0, 10 / 3, 20 / 3, 110 / 3, 200 / 3, 250 / 3))])
 def test_a_phase_keeps_its_place_in_time_where_a_sequence_tells_it(cyclic, index, interpolate):
-    with io.open_writer("cine.seq.nrrd", SMALL, np.int16, (30, 40, 130), [True] * 3, {}) as writer:
+    with open_writer("cine.seq.nrrd", SMALL, np.int16, (30, 40, 130), [True] * 3, {}) as writer:
         for number, phase in enumerate(beating_heart((0, 0.1, 1), SMALL)[0]):
             writer.write(number, phase.array)
     interpolate("cine.seq.nrrd", "-o", "out.seq.nrrd", "--iterations", "1", "--frames", "1", "--report", "r.json",
@@ -296,7 +300,7 @@ def test_progress_never_falls_and_ends_at_one(pair, small_weights):
 
 def test_the_bar_shows_the_stage_and_the_remaining_time(tmp_path):
     with open(tmp_path / "terminal", "w+", encoding="utf-8") as terminal:
-        with Bar(terminal, disable=False) as show:
+        with ProgressBar(terminal, disable=False) as show:
             for step in range(2, 6):
                 show(Progress("adaptation", step / 10, "Adapting to the patient"))
                 time.sleep(0.01)
@@ -328,20 +332,22 @@ def test_a_reader_that_has_read_enough_is_no_error(start):
     child = start("-m", "ttt4d", "info")
     child.stdout.close()
     assert (child.wait(60), child.stderr.read()) == (0, b"")
-    closed = start("-c", "import os, sys; sys.stdout = None; from ttt4d import cli; os._exit(cli.run(['info']))")
+    closed = start("-c", "import os, sys; sys.stdout = None\n"
+                   "from ttt4d.commands import cli; os._exit(cli.run(['info']))")
     assert (closed.wait(60), closed.stderr.read()) == (0, b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 def test_a_run_without_a_standard_error_is_as_good_as_another(pair, start, small_weights):
     child = start("-c", "import os, sys; os.close(2); sys.stderr = None\n"
-                  "from ttt4d import cli; os._exit(cli.run(sys.argv[1:]))", "interpolate", *pair, "-o", "out.seq.nrrd",
-                  "--weights", small_weights, "--auxiliary", "none")
+                  "from ttt4d.commands import cli; os._exit(cli.run(sys.argv[1:]))", "interpolate", *pair, "-o",
+                  "out.seq.nrrd", "--weights", small_weights, "--auxiliary", "none")
     assert child.wait(60) == 0 and os.path.isfile("out.seq.nrrd")
 
 
 def test_help_names_every_command_and_exit_status_without_loading_the_engine(start):
-    script = "import sys; from ttt4d import cli; cli.run(['--help']); print({'torch', 'numpy'} & set(sys.modules))"
+    script = ("import sys; from ttt4d.commands import cli; cli.run(['--help'])\n"
+              "print({'torch', 'numpy'} & set(sys.modules))")
     out, _ = start("-c", script).communicate(timeout=60)
     for word in (*cli.COMMANDS, "exit status", "130", "Not for clinical use"):
         assert word in out.decode()
@@ -356,7 +362,7 @@ def test_every_command_explains_itself_and_the_exit_status(command, capsys):
 
 
 def test_a_bug_shows_its_traceback_and_exits_with_3(pair, small_weights, monkeypatch, capsys):
-    monkeypatch.setattr(io, "read_volume", None)
+    monkeypatch.setattr(readers, "read_volume", None)
     assert cli.run(["interpolate", *pair, "-o", "out.nii", "--weights", small_weights]) == 3
     err = capsys.readouterr().err
     assert "Traceback" in err and "This is a bug in ttt4d (TypeError)" in err

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from ttt4d.errors import InputError
-from ttt4d.evaluation.datasets import LUNG_SIZE, open_data, unit_range
+from ttt4d.images.datasets import LUNG_SIZE, open_data, unit_range
 
 DATA = Path(os.environ.get("TTT4D_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ttt4d import cli
-from ttt4d.io import read_sequence
-from ttt4d.phantom import beating_heart
+from ttt4d.commands import cli
+from ttt4d.images.readers import read_sequence
+from ttt4d.temporal.phantom import beating_heart
 
 
 def figures(text: str, name: str):

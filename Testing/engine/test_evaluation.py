@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ttt4d.commands import evaluate as evaluate_command
 from ttt4d.errors import InputError, OutputError, SettingsError
-from ttt4d.evaluation import command, metrics, protocol
-from ttt4d.evaluation.datasets import Case, open_data
+from ttt4d.evaluation import metrics, protocol
+from ttt4d.evaluation.baselines import Blend, Demons, Elastix, SyN
 from ttt4d.evaluation.methods import METHODS, make_method
-from ttt4d.evaluation.peers import Blend, Demons, Elastix, SyN
 from ttt4d.evaluation.protocol import PROTOCOLS, Method, evaluate, pair_of
 from ttt4d.evaluation.shifts import SHIFTS
 from ttt4d.evaluation.tables import PUBLISHED, markdown
+from ttt4d.images.datasets import Case, open_data
 
 DATA = Path(os.environ.get("TTT4D_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -178,8 +179,8 @@ def test_a_registration_peer_manages_two_slices(peer, needs):
 
 def run(*words):
     parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args(words))
+    evaluate_command.add_arguments(parser)
+    return evaluate_command.run(parser.parse_args(words))
 
 
 def write_acdc(folder, number, frames):

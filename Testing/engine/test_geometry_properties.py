@@ -15,12 +15,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttt4d.canvas import Canvas, IntensityScale
-from ttt4d.network.interpolator import Estimate
-from ttt4d.phantom import BeatingHeart
-from ttt4d.pipeline import Interpolator
+from ttt4d.images.intensity import IntensityScale
+from ttt4d.images.volume import Geometry, Volume
 from ttt4d.settings import InterpolationSettings
-from ttt4d.volume import Geometry, Volume
+from ttt4d.temporal.canvas import Canvas
+from ttt4d.temporal.network.interpolator import Estimate
+from ttt4d.temporal.phantom import BeatingHeart
+from ttt4d.temporal.pipeline import Interpolator
 
 
 @st.composite
@@ -62,9 +63,9 @@ def frame_from(fields, grid: Geometry, canvas: Canvas, pair, weight: float):
 def tissue(grid: Geometry, where=lambda points: points) -> Volume:
     """Smooth tissue over all of space, seen on a grid at the places that `where` makes of its points (LPS mm)."""
     generator = np.random.default_rng(0)
-    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.size), indexing="ij"), axis=-1)
-    points = where(grid.point(index))
-    total = np.zeros(grid.size)
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1)
+    points = where(grid.index_to_world(index))
+    total = np.zeros(grid.shape)
     for _ in range(6):
         wave = generator.normal(size=3)
         wave *= 2 * np.pi / (generator.uniform(8, 14) * max(grid.spacing) * np.linalg.norm(wave))

@@ -16,17 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttt4d.errors import GeometryError, InputError, OutputError, UserError
-from ttt4d.io import (
-    check_output,
-    check_phases,
-    onto_grid,
-    open_writer,
-    read_sequence,
-    read_volume,
-    to_sitk,
-)
-from ttt4d.phantom import beating_heart
-from ttt4d.volume import Geometry, Volume
+from ttt4d.images.checks import check_phases
+from ttt4d.images.readers import read_sequence, read_volume
+from ttt4d.images.resampling import resample_to, to_sitk
+from ttt4d.images.volume import Geometry, Volume
+from ttt4d.images.writers import check_output, open_writer
+from ttt4d.temporal.phantom import beating_heart
 
 DATA = Path(os.environ.get("TTT4D_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SUFFIXES = [".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd"]
@@ -39,9 +34,9 @@ OBLIQUE = Geometry((3, 4, 5), (8.0, 1.5, 1.25), (10.5, -20.25, 3.0),
 def noise(dtype="int16", geometry=OBLIQUE, seed=0) -> Volume:
     generator = np.random.default_rng(seed)
     if np.dtype(dtype).kind == "f":
-        return Volume(generator.normal(0, 1000, geometry.size).astype(dtype), geometry)
+        return Volume(generator.normal(0, 1000, geometry.shape).astype(dtype), geometry)
     limits = np.iinfo(dtype)
-    return Volume(generator.integers(limits.min, limits.max, geometry.size, dtype, endpoint=True), geometry)
+    return Volume(generator.integers(limits.min, limits.max, geometry.shape, dtype, endpoint=True), geometry)
 
 
 def save(volume: Volume, path) -> str:
@@ -119,7 +114,7 @@ STACK = Geometry((4, 5, 6), (8.0, 1.5, 1.25), (10.5, -20.25, 3.0),
 
 
 def test_a_dicom_series_folder_is_read_with_its_oblique_grid_and_negative_values(tmp_path):
-    volume = Volume(np.random.default_rng(0).integers(-1000, 1000, STACK.size).astype(np.int16), STACK)
+    volume = Volume(np.random.default_rng(0).integers(-1000, 1000, STACK.shape).astype(np.int16), STACK)
     folder = write_dicom(tmp_path / "series", volume)
     assert equal(read_volume(folder), volume)
 
@@ -151,7 +146,7 @@ def test_a_dicom_series_with_a_missing_slice_is_refused(tmp_path):
 def test_a_dicom_series_of_a_tilted_gantry_is_refused(tmp_path):
     for k in range(4):  # each slice 20 degrees off the normal of the one before
         origin = np.add(STACK.origin, STACK.matrix @ (k, 0, 0)) + np.asarray(STACK.direction)[:, 1] * 8.0 * k * 0.36
-        slab = Geometry((1, *STACK.size[1:]), STACK.spacing, tuple(origin.tolist()), STACK.direction)
+        slab = Geometry((1, *STACK.shape[1:]), STACK.spacing, tuple(origin.tolist()), STACK.direction)
         write_dicom(tmp_path / "series", noise(geometry=slab), name=f"slice{k}_", first=k)
     with pytest.raises(GeometryError, match="tilted gantry"):
         read_volume(tmp_path / "series")
@@ -192,7 +187,7 @@ def test_a_slicer_sequence_is_read_with_its_phases_along_the_first_or_the_last_a
     sequence = read_sequence(tmp_path / "beat.seq.nrrd")
     assert (sequence.index, sequence.index_name) == ((12.5, 40.0), "time")
     assert all(np.array_equal(read.array, phase) for read, phase in zip(sequence.phases, phases))
-    assert np.allclose(sequence.phases[0].geometry.point((1, 1, 1)), [7 + 1.5, -3 - 2, 1 + 8])  # LPS
+    assert np.allclose(sequence.phases[0].geometry.index_to_world((1, 1, 1)), [7 + 1.5, -3 - 2, 1 + 8])  # LPS
 
 
 @pytest.mark.parametrize("index", [(0, 40, 10), (0, 10, np.nan), (0, 10, np.inf)])
@@ -358,33 +353,33 @@ def test_single_slice_phases_are_images_along_whichever_axis_they_are_stored(axi
 def test_a_phase_is_resampled_by_where_its_voxels_are(source, target):
     """A grey value linear in space must come out by the place of each voxel, wherever both grids hold it."""
     source = Geometry((8, 9, 10), source.spacing, source.origin, source.direction)
-    middle = source.point((3.5, 4, 4.5))
-    target = Geometry(target.size, tuple(0.2 * min(source.spacing) for _ in range(3)), tuple(middle), target.direction)
-    index = np.stack(np.meshgrid(*map(np.arange, source.size), indexing="ij"), axis=-1)
+    middle = source.index_to_world((3.5, 4, 4.5))
+    target = Geometry(target.shape, tuple(0.2 * min(source.spacing) for _ in range(3)), tuple(middle), target.direction)
+    index = np.stack(np.meshgrid(*map(np.arange, source.shape), indexing="ij"), axis=-1)
     weights = np.array([3.0, 5.0, 7.0])
-    moved = onto_grid(Volume(source.point(index) @ weights, source), target)
-    index = np.stack(np.meshgrid(*map(np.arange, target.size), indexing="ij"), axis=-1)
-    assert np.allclose(moved.array, target.point(index) @ weights, atol=1e-3)
+    moved = resample_to(Volume(source.index_to_world(index) @ weights, source), target)
+    index = np.stack(np.meshgrid(*map(np.arange, target.shape), indexing="ij"), axis=-1)
+    assert np.allclose(moved.array, target.index_to_world(index) @ weights, atol=1e-3)
     assert moved.geometry == target
 
 
 def test_resampled_integers_are_rounded_and_keep_their_type():
     grid = Geometry((2, 2, 4), (1.0, 1.0, 1.0))
-    volume = Volume(np.broadcast_to(np.array([0, 1, -1, 10], np.int16), grid.size).copy(), grid)
+    volume = Volume(np.broadcast_to(np.array([0, 1, -1, 10], np.int16), grid.shape).copy(), grid)
     between = Geometry((2, 2, 3), (1.0, 1.0, 1.0), (0.75, 0.0, 0.0))
-    moved = onto_grid(volume, between)
+    moved = resample_to(volume, between)
     assert moved.array.dtype == np.int16 and moved.array[0, 0].tolist() == [1, 0, 7]  # of 0.75, -0.5 and 7.25
 
 
 def test_a_phase_whose_grid_agrees_keeps_its_voxels():
     volume = noise()
-    assert onto_grid(volume, OBLIQUE).array is volume.array
+    assert resample_to(volume, OBLIQUE).array is volume.array
 
 
 def test_phases_that_do_not_overlap_in_space_are_refused():
-    away = Geometry(OBLIQUE.size, OBLIQUE.spacing, (500.0, 0.0, 0.0), OBLIQUE.direction)
+    away = Geometry(OBLIQUE.shape, OBLIQUE.spacing, (500.0, 0.0, 0.0), OBLIQUE.direction)
     with pytest.raises(GeometryError, match="do not overlap in space"):
-        onto_grid(noise(), away)
+        resample_to(noise(), away)
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -444,7 +439,7 @@ def test_nibabel_reads_the_nifti_with_its_place_and_provenance(tmp_path, name):
     image = nibabel.load(tmp_path / name)
     assert np.array_equal(np.asarray(image.dataobj), np.stack(frames).T)
     ras = image.affine @ [4, 2, 1, 1]
-    assert np.allclose(ras[:3], OBLIQUE.point((1, 2, 4)) * [-1, -1, 1], atol=1e-4)
+    assert np.allclose(ras[:3], OBLIQUE.index_to_world((1, 2, 4)) * [-1, -1, 1], atol=1e-4)
     assert "not for clinical use" in str(image.header.extensions[0].get_content())
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ttt4d.io import open_writer, read_sequence, write_displacement
-from ttt4d.phantom import BeatingHeart
-from ttt4d.volume import Geometry
+from ttt4d.images.displacement import write_displacement
+from ttt4d.images.readers import read_sequence
+from ttt4d.images.volume import Geometry
+from ttt4d.images.writers import open_writer
+from ttt4d.temporal.phantom import BeatingHeart
 
 slicer = pytest.importorskip("slicer")
 vtk = pytest.importorskip("vtk")
@@ -31,7 +33,7 @@ def scene():
 def write(path, dtype="int16", geometry=LEFT_HANDED, provenance=None):
     limits = (-1000, 1000) if np.dtype(dtype).kind != "u" else (0, 250)
     limits = (-100, 100) if dtype == "int8" else limits
-    frames = np.random.default_rng(0).integers(*limits, (3, *geometry.size)).astype(dtype)
+    frames = np.random.default_rng(0).integers(*limits, (3, *geometry.shape)).astype(dtype)
     with open_writer(path, geometry, dtype, INDEX, [mark == "acquired" for mark in MARKS], provenance or {}) as writer:
         for number, frame in enumerate(frames):
             writer.write(number, frame)
@@ -58,12 +60,12 @@ def voxels(node):
 def voxels_at(node, geometry):
     """What a node shows at the voxels of a grid, by their place in space: on reading, Slicer mirrors the slices of a
     left-handed volume in memory, and its matrix with them."""
-    index = np.stack(np.meshgrid(*map(np.arange, geometry.size), indexing="ij"), axis=-1).reshape(-1, 3)
+    index = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), axis=-1).reshape(-1, 3)
     matrix = vtk.vtkMatrix4x4()
     node.GetRASToIJKMatrix(matrix)
-    found = np.array([matrix.MultiplyPoint((*ras, 1))[2::-1] for ras in geometry.point(index) * [-1, -1, 1]])
+    found = np.array([matrix.MultiplyPoint((*ras, 1))[2::-1] for ras in geometry.index_to_world(index) * [-1, -1, 1]])
     assert np.allclose(found, np.rint(found), atol=1e-4)
-    return voxels(node)[tuple(np.rint(found).astype(int).T)].reshape(geometry.size)
+    return voxels(node)[tuple(np.rint(found).astype(int).T)].reshape(geometry.shape)
 
 
 @pytest.mark.parametrize("dtype, stored", [

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttt4d.network.features import FeatureExtractor, padded_size, pyramid_strides
-from ttt4d.network.interpolator import Estimate, InterpolationNetwork, NetworkSettings
+from ttt4d.temporal.network.features import FeatureExtractor, padded_size, pyramid_strides
+from ttt4d.temporal.network.interpolator import Estimate, InterpolationNetwork, NetworkSettings
 
 SIZES = st.tuples(*[st.integers(1, 30)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.3, 12)] * 3)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ttt4d.io import check_phases, onto_grid, to_sitk, write_displacement
-from ttt4d.phantom import CARDIAC_STACK, BeatingHeart, beating_heart
-from ttt4d.volume import Geometry
+from ttt4d.images.checks import check_phases
+from ttt4d.images.displacement import write_displacement
+from ttt4d.images.resampling import resample_to, to_sitk
+from ttt4d.images.volume import Geometry
+from ttt4d.temporal.phantom import CARDIAC_STACK, BeatingHeart, beating_heart
 
 SMALL = Geometry((8, 40, 40), (6.0, 3.0, 3.0), (10.0, -40.0, 5.0))
 
@@ -21,7 +23,7 @@ def test_the_frames_are_images_that_can_be_interpolated():
 
 def test_tissue_that_moves_comes_back():
     heart = BeatingHeart.within(SMALL)
-    points = SMALL.point(np.random.default_rng(0).uniform(0, SMALL.size, (500, 3)))
+    points = SMALL.index_to_world(np.random.default_rng(0).uniform(0, SMALL.shape, (500, 3)))
     there = heart.move(points, 0.2, 0.9)
     assert np.abs(there - points).max() > 2  # mm
     assert np.allclose(heart.move(there, 0.9, 0.2), points, atol=1e-9)
@@ -45,11 +47,11 @@ def test_warping_a_frame_with_the_true_field_in_mm_gives_the_other_frame(tmp_pat
 def test_an_oblique_left_handed_grid_shows_the_same_heart():
     turned = ((0.0, -0.6, -0.8), (0.0, 0.8, -0.6), (-1.0, 0.0, 0.0))
     heart = BeatingHeart.within(SMALL)
-    center = SMALL.point((3.5, 19.5, 19.5))
+    center = SMALL.index_to_world((3.5, 19.5, 19.5))
     fine = Geometry((26, 60, 60), (2.0, 2.0, 2.0), direction=turned)
-    fine = Geometry(fine.size, fine.spacing, tuple(center - fine.point((12.5, 29.5, 29.5))), turned)
+    fine = Geometry(fine.shape, fine.spacing, tuple(center - fine.index_to_world((12.5, 29.5, 29.5))), turned)
     straight, oblique = heart.frame(SMALL, 0.4, dtype=np.float32), heart.frame(fine, 0.4, dtype=np.float32)
-    error = onto_grid(oblique, SMALL).array - straight.array
+    error = resample_to(oblique, SMALL).array - straight.array
     assert np.mean(np.abs(error[:, 8:-8, 8:-8])) < 8  # of 1000 grey values; the corners lie outside the other grid
 
 
@@ -63,7 +65,7 @@ def test_the_wall_thickens_while_the_pool_shrinks_by_a_third():
 
 def test_the_motion_never_folds():
     heart = BeatingHeart.within(CARDIAC_STACK)
-    index = np.stack(np.meshgrid(*map(np.arange, CARDIAC_STACK.size), indexing="ij"), axis=-1)
+    index = np.stack(np.meshgrid(*map(np.arange, CARDIAC_STACK.shape), indexing="ij"), axis=-1)
     target = heart.displacement(CARDIAC_STACK, 0, 1) + index
     assert np.linalg.det(np.stack(np.gradient(target, axis=(0, 1, 2)), axis=-1)).min() > 0.2
 

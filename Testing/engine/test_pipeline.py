@@ -18,14 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ttt4d
-from ttt4d import sampling, weights
-from ttt4d.auxiliary import TASKS
-from ttt4d.canvas import Canvas, IntensityScale
-from ttt4d.device import mixed_precision
+from ttt4d import weights
+from ttt4d.devices import mixed_precision
 from ttt4d.errors import Cancelled, GeometryError, InputError
-from ttt4d.pipeline import AT_ONCE, Interpolator, _together
+from ttt4d.images.intensity import IntensityScale
+from ttt4d.images.volume import Geometry, Volume
+from ttt4d.motion import warping
 from ttt4d.settings import SCHEMES, InterpolationSettings
-from ttt4d.volume import Geometry, Volume
+from ttt4d.temporal import models
+from ttt4d.temporal.auxiliary import TASKS
+from ttt4d.temporal.canvas import Canvas
+from ttt4d.temporal.pipeline import AT_ONCE, Interpolator, _together
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what a process may take and has taken is told on Linux")
 DTYPES = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64]
@@ -104,7 +107,7 @@ def test_times_are_estimated_in_small_groups_and_none_alone_among_several(count)
 def test_no_adaptation_gives_the_answer_of_the_base_weights(engine, small_weights, phases):
     """The network on the phases, scaled, and back: nothing else."""
     pair = phases(2, dtype=np.float32)
-    network = weights.load(small_weights).network
+    network = models.load(small_weights).network
     canvas = Canvas.fit(pair[0].geometry, 3, 10**6)
     assert canvas.inner == canvas.native
     scale = IntensityScale.of(pair)
@@ -269,7 +272,7 @@ def test_a_frame_is_forgotten_once_it_is_handed_out(engine, phases):
 
 def test_memory_does_not_grow_with_the_number_of_frames(engine):
     grid = Geometry((6, 60, 60), (8.0, 1.5, 1.5))
-    pair = [Volume(np.random.default_rng(n).integers(0, 900, grid.size).astype(np.int16), grid) for n in (0, 1)]
+    pair = [Volume(np.random.default_rng(n).integers(0, 900, grid.shape).astype(np.int16), grid) for n in (0, 1)]
     frame_bytes = pair[0].array.nbytes
 
     def peak(frames: int) -> int:
@@ -289,13 +292,13 @@ def test_memory_does_not_grow_with_the_number_of_frames(engine):
 PEAKS = """
 import sys
 import numpy as np, torch
-from ttt4d.pipeline import Interpolator
+from ttt4d.temporal.pipeline import Interpolator
 from ttt4d.settings import InterpolationSettings
-from ttt4d.volume import Geometry, Volume
+from ttt4d.images.volume import Geometry, Volume
 
 torch.set_num_threads(1)
 grid = Geometry((40, 128, 128), (3.0, 1.0, 1.0))
-pair = [Volume(np.random.default_rng(n).integers(0, 900, grid.size).astype(np.int16), grid) for n in (0, 1)]
+pair = [Volume(np.random.default_rng(n).integers(0, 900, grid.shape).astype(np.int16), grid) for n in (0, 1)]
 interpolator = Interpolator(sys.argv[1], "cpu")
 for frames in (2, 4, 20):
     with open("/proc/self/clear_refs", "w") as file:
@@ -359,7 +362,7 @@ def test_a_cancel_before_the_start_does_no_step(engine, phases):
 
 def test_phases_on_different_grids_are_refused_before_the_work(engine, phases):
     one, other = phases()
-    moved = Volume(other.array, Geometry(other.geometry.size, (8.0, 3.0, 2.9)))
+    moved = Volume(other.array, Geometry(other.geometry.shape, (8.0, 3.0, 2.9)))
     with pytest.raises(GeometryError, match="spacing"):
         run(engine, [one, moved])
 
@@ -382,10 +385,10 @@ def test_phases_of_different_scalar_types_are_refused(engine, phases):
 TIGHT = """
 import json, resource, sys
 import numpy as np, torch
-from ttt4d.device import is_out_of_memory
-from ttt4d.pipeline import Interpolator
+from ttt4d.devices import is_out_of_memory
+from ttt4d.temporal.pipeline import Interpolator
 from ttt4d.settings import InterpolationSettings
-from ttt4d.volume import Geometry, Volume
+from ttt4d.images.volume import Geometry, Volume
 
 torch.set_num_threads(1)
 size, hard = (32, 64, 64), resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -451,10 +454,10 @@ def test_displacements_of_a_sequence_lead_through_its_phases_to_the_first(engine
                                       for of in ((one, two), (two, three), (one, two, three)))
     assert all(np.array_equal(a, b) for a, b in zip(chain, first_pair))
     to_second, to_first = second_pair[1], chain[2]
-    grid = np.stack(np.meshgrid(*map(np.arange, one.geometry.size), indexing="ij"), axis=-1)
+    grid = np.stack(np.meshgrid(*map(np.arange, one.geometry.shape), indexing="ij"), axis=-1)
     led_on = torch.from_numpy(to_first).permute(3, 0, 1, 2)[None]
     there = torch.from_numpy((grid + to_second).astype(np.float32)).permute(3, 0, 1, 2)[None]
-    expected = to_second + sampling.sample(led_on, there)[0].permute(1, 2, 3, 0).numpy()
+    expected = to_second + warping.sample(led_on, there)[0].permute(1, 2, 3, 0).numpy()
     assert np.abs(chain[3] - expected).max() < 1e-4 and np.abs(to_first).max() > 1e-3
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from ttt4d import cli
-from ttt4d.evaluation.datasets import open_data
-from ttt4d.io import read_sequence, read_volume, to_sitk
+from ttt4d.commands import cli
+from ttt4d.images.datasets import open_data
+from ttt4d.images.readers import read_sequence, read_volume
+from ttt4d.images.resampling import to_sitk
 
 DATA = Path(os.environ.get("TTT4D_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FRAMES = 3

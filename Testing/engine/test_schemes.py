@@ -7,11 +7,11 @@ import copy
 import pytest
 import torch
 
-from ttt4d.auxiliary import TASKS, task_class
-from ttt4d.auxiliary.reconstruction import Reconstruction
-from ttt4d.auxiliary.task import Batch
-from ttt4d.network.interpolator import InterpolationNetwork
-from ttt4d.schemes import LOOPS, Adaptation
+from ttt4d.adaptation.schemes import LOOPS, Adaptation
+from ttt4d.temporal.auxiliary import TASKS, task_class
+from ttt4d.temporal.auxiliary.reconstruction import Reconstruction
+from ttt4d.temporal.network.interpolator import InterpolationNetwork
+from ttt4d.temporal.phase_pair import PhasePair
 
 STRIDES = [(1, 1, 1), (1, 2, 2), (1, 2, 2)]
 ITERATIONS = 3
@@ -21,7 +21,7 @@ ITERATIONS = 3
 def batches():
     """Noise over a ramp: it has a way up, as what a patient shows has, so that every task can learn."""
     ramp = torch.linspace(0, 0.7, 13).view(1, 1, 1, 13, 1)
-    return [Batch(0.3 * torch.rand(2, 1, 3, 13, 17, generator=torch.Generator().manual_seed(n)) + ramp, STRIDES)
+    return [PhasePair(0.3 * torch.rand(2, 1, 3, 13, 17, generator=torch.Generator().manual_seed(n)) + ramp, STRIDES)
             for n in range(3)]
 
 
@@ -96,7 +96,7 @@ def test_steps_that_do_harm_are_taken_back_and_it_is_said(adaptation, batches, s
 
 def test_steps_taken_back_do_not_push_the_next_batch(adaptation, batches):
     a = adaptation()
-    broken = Batch(torch.full_like(batches[0].phases, float("nan")), STRIDES)
+    broken = PhasePair(torch.full_like(batches[0].phases, float("nan")), STRIDES)
     after = weights_for_each_batch("mini-batch", a, [broken, batches[1]])[1]
     alone = adaptation()
     alone.generator = torch.Generator().manual_seed(7)
@@ -108,9 +108,9 @@ def test_steps_taken_back_do_not_push_the_next_batch(adaptation, batches):
 
 def test_steps_that_help_are_kept(adaptation, batches):
     a = adaptation()
-    before = a.evidence([(0, batches[0])])
+    before = a.held_out_loss([(0, batches[0])])
     a.learn([(0, batches[0])])
-    assert a.kept == {0: True} and a.evidence([(0, batches[0])]) < before
+    assert a.kept == {0: True} and a.held_out_loss([(0, batches[0])]) < before
 
 
 def test_restarting_gives_w0_back_to_the_bit(adaptation, batches):
@@ -126,7 +126,7 @@ def noting(met: list) -> type:
     """A reconstruction that notes the weights it meets before each step."""
     class Noting(Reconstruction):
         def loss(self, network, batch, generator):
-            if not torch.is_grad_enabled():  # the evidence, not a step
+            if not torch.is_grad_enabled():  # the held_out_loss, not a step
                 return super().loss(network, batch, generator)
             met.append({**{f"f.{k}": v.clone() for k, v in network.features.state_dict().items()},
                         **{f"g.{k}": v.clone() for k, v in self.state_dict().items()}})
@@ -181,7 +181,7 @@ def test_naive_ends_with_one_set_of_weights_after_several_passes_over_all_batche
 def test_naive_weights_depend_on_every_batch(adaptation, batches):
     found = weights_for_each_batch("naive", adaptation(), batches)[0]
     for n in range(3):
-        other = [b if m != n else Batch(b.phases.flip(-1), b.strides) for m, b in enumerate(batches)]
+        other = [b if m != n else PhasePair(b.phases.flip(-1), b.strides) for m, b in enumerate(batches)]
         assert not same(found, weights_for_each_batch("naive", adaptation(), other)[0])
 
 

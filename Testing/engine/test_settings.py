@@ -8,15 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttt4d.auxiliary import TASKS
 from ttt4d.errors import SettingsError
-from ttt4d.settings import (
-    SCHEMES,
-    AdaptationSettings,
-    InterpolationSettings,
-    canvas_voxels_within,
-    estimated_memory_mib,
-)
+from ttt4d.settings import SCHEMES, AdaptationSettings, InterpolationSettings
+from ttt4d.temporal.auxiliary import TASKS
+from ttt4d.temporal.memory import canvas_voxels_within, estimated_memory_mib
 
 
 @given(

@@ -12,27 +12,28 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from test_datasets import write_patient
-from ttt4d import weights
-from ttt4d.canvas import Canvas
-from ttt4d.cli import run
+from ttt4d.commands.cli import run
+from ttt4d.commands.train import STAGES
 from ttt4d.errors import InputError, SettingsError
+from ttt4d.images.volume import Geometry
+from ttt4d.temporal import models
+from ttt4d.temporal.canvas import Canvas
 from ttt4d.training import cache
-from ttt4d.training.anatomies import AnatomySampler
-from ttt4d.training.beats import BeatSampler, draw_phases, scaled_frames
-from ttt4d.training.command import STAGES
-from ttt4d.training.disguises import disguised
+from ttt4d.training.augmentation import augment_appearance
+from ttt4d.training.batches import SLICES, TrainingBatch
+from ttt4d.training.cine import CineSampler, draw_phases, scaled_frames
+from ttt4d.training.full_images import FullImageSampler
 from ttt4d.training.loop import Trainer, TrainingSettings
 from ttt4d.training.objectives import OBJECTIVES
-from ttt4d.training.samples import SLICES, Sample
-from ttt4d.training.wholes import WholeSampler
-from ttt4d.volume import Geometry
+from ttt4d.training.synthetic import SyntheticAnatomySampler
+from ttt4d.weights.files import save
 
 
 @pytest.fixture(scope="module")
 def beats():
     """Two patients of eight frames whose brightness tells the frame's number."""
     generator = torch.Generator().manual_seed(0)
-    return [cache.Beat((torch.rand(1, 7, 30, 28, generator=generator) * 20
+    return [cache.CineSequence((torch.rand(1, 7, 30, 28, generator=generator) * 20
                         + 25.0 * torch.arange(8).view(8, 1, 1, 1)).to(torch.uint8), ed, es,
                        torch.tensor([[0.0, 1.0]] * 8))
             for ed, es in ((0, 3), (1, 5))]
@@ -43,10 +44,10 @@ def trainer(small, beats, tmp_path):
     """trainer(checkpoint's name, steps, objective): always of the same fresh weights."""
     def make(name="run.pt", steps=2, objective="supervised", seed=0, inputs=None) -> Trainer:
         torch.manual_seed(0)
-        sampler = BeatSampler(beats, crop=17, batch=2)
+        sampler = CineSampler(beats, crop=17, batch=2)
         return Trainer(sampler.draw, OBJECTIVES[objective],
                        TrainingSettings(steps=steps, seed=seed), torch.device("cpu"), tmp_path / name,
-                       weights.new_model(small), inputs or {})
+                       models.new_model(small), inputs or {})
     return make
 
 
@@ -59,7 +60,7 @@ def same(one, other) -> bool:
 
 @given(st.integers(3, 30), st.integers(0, 29), st.integers(0, 29), st.integers(0, 999))
 def test_there_is_a_frame_between_the_phases(count, ed, es, seed):
-    beat = cache.Beat(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), ed % count, es % count,
+    beat = cache.CineSequence(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), ed % count, es % count,
                       torch.tensor([[0.0, 1.0]] * count))
     start, length = draw_phases(beat, 0.55, torch.Generator().manual_seed(seed))
     assert 0 <= start < count and 2 <= length <= count
@@ -68,7 +69,7 @@ def test_there_is_a_frame_between_the_phases(count, ed, es, seed):
 @settings(max_examples=15)
 @given(st.integers(0, 999))
 def test_a_sample_s_frames_are_of_one_beat_in_order_of_time(beats, seed):
-    sample = BeatSampler(beats, crop=17, batch=3).draw(torch.Generator().manual_seed(seed))
+    sample = CineSampler(beats, crop=17, batch=3).draw(torch.Generator().manual_seed(seed))
     assert sample.phase0.shape == sample.phase1.shape == sample.truth.shape
     assert sample.phase0.shape[:2] == (3, 1) and sample.phase0.shape[3:] == (17, 17)
     assert 0 <= sample.phase0.min() and sample.phase0.max() <= 1
@@ -79,20 +80,20 @@ def test_a_sample_s_frames_are_of_one_beat_in_order_of_time(beats, seed):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 999))
 def test_whole_images_come_on_the_grid_of_deployment(beats, seed):
-    sample = WholeSampler(beats, crop=17, batch=3).draw(torch.Generator().manual_seed(seed))
+    sample = FullImageSampler(beats, crop=17, batch=3).draw(torch.Generator().manual_seed(seed))
     size = (sample.phase0.shape[2], *beats[0].frames.shape[2:])
     assert tuple(sample.phase0.shape[2:]) == Canvas.fit(Geometry(size, SLICES), 4, 10**6).padded
     assert sample.phase0.shape == sample.truth.shape and torch.all((0 < sample.time) & (sample.time < 1))
 
 
 def test_images_of_several_sizes_are_never_in_one_batch(beats):
-    sampler = WholeSampler([*beats, dataclasses.replace(beats[0], frames=beats[0].frames[..., :20])], 17, 4)
+    sampler = FullImageSampler([*beats, dataclasses.replace(beats[0], frames=beats[0].frames[..., :20])], 17, 4)
     generator = torch.Generator().manual_seed(0)
     assert {sampler.draw(generator).phase0.shape[-1] for _ in range(20)} == {21, 29}
 
 
 def test_the_same_draws_give_the_same_sample(beats):
-    one, again = (BeatSampler(beats, 17, 2).draw(torch.Generator().manual_seed(3)) for _ in range(2))
+    one, again = (CineSampler(beats, 17, 2).draw(torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one.phase0, again.phase0) and torch.equal(one.time, again.time)
 
 
@@ -133,8 +134,8 @@ def test_another_scanner_shows_the_same_moment(seed):
     """Where nothing moves, truth and phases stay alike (but for noise, which falls on the phases alone)."""
     generator = torch.Generator().manual_seed(seed)
     still = torch.rand((2, 1, 3, 9, 9), generator=generator)
-    sample = Sample(still, still, still, still, torch.rand(2, generator=generator), still[:, 0:1])
-    other = disguised(sample, 1.0, generator)
+    sample = TrainingBatch(still, still, still, still, torch.rand(2, generator=generator), still[:, 0:1])
+    other = augment_appearance(sample, 1.0, generator)
     assert torch.equal(other.measured, other.truth)
     assert all(0 <= x.min() and x.max() <= 1 for x in (other.phase0, other.phase1))
     noisy = not torch.equal(other.phase0, other.phase1)
@@ -188,10 +189,10 @@ def test_the_seed_decides_the_weights(trainer):
 
 
 def test_trained_weights_interpolate(trainer, phases, tmp_path):
-    from ttt4d.pipeline import Interpolator
     from ttt4d.settings import InterpolationSettings
+    from ttt4d.temporal.pipeline import Interpolator
 
-    weights.save(tmp_path / "trained.safetensors", trainer().run(), {"name": "trained"})
+    save(tmp_path / "trained.safetensors", trainer().run(), {"name": "trained"})
     run = Interpolator(str(tmp_path / "trained.safetensors"), "cpu").run(phases(), InterpolationSettings(frames=1))
     assert len(list(run.frames)) == 3
 
@@ -228,10 +229,10 @@ def test_no_steps_write_the_mean_of_the_weights_to_start_from(small, tmp_path):
     for seed in (0, 1):
         torch.manual_seed(seed)
         starts.append(str(tmp_path / f"{seed}.safetensors"))
-        weights.save(starts[-1], weights.new_model(small), {"stages": [seed]})
+        save(starts[-1], models.new_model(small), {"stages": [seed]})
     output = tmp_path / "mean.safetensors"
     assert run(["train", "--generated", "--start", *starts, "--steps", "0", "-o", str(output), "--device", "cpu"]) == 0
-    one, other, mean = (weights.load(path).network.state_dict() for path in (*starts, str(output)))
+    one, other, mean = (models.load(path).network.state_dict() for path in (*starts, str(output)))
     assert all(torch.allclose(mean[key], (one[key] + other[key]) / 2) for key in mean)
 
 
@@ -272,8 +273,8 @@ def test_weights_that_cannot_be_written_after_all_are_no_bug(tmp_path, monkeypat
         (tmp_path / name).mkdir()
         return draw(self, generator)
 
-    draw = AnatomySampler.draw
-    monkeypatch.setattr(AnatomySampler, "draw", blocked)
+    draw = SyntheticAnatomySampler.draw
+    monkeypatch.setattr(SyntheticAnatomySampler, "draw", blocked)
     assert run(["train", "--generated", "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu", "-o",
                 str(tmp_path / "made.safetensors")]) == 2
     assert "cannot be written" in capsys.readouterr().err
@@ -289,6 +290,6 @@ def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, sourc
     status = run(["train", "--data", str(tmp_path / "data"), *source, "-o", str(output), "--name", "made",
                    "--stage", stage, "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu"])
     assert status == 0
-    card = weights.load(str(output)).card
+    card = models.load(str(output)).card
     assert card["name"] == "made" and card["stages"][0]["steps"] == 1
     assert card["stages"][0]["data"] == ("generated" if "--generated" in source else "acquired")

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttt4d.errors import GeometryError
-from ttt4d.volume import Geometry, Volume
+from ttt4d.images.volume import Geometry, Volume
 
 FLIPPED = ((0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
 
 def test_a_voxel_index_counts_slice_row_column_and_a_point_is_lps_mm():
     geometry = Geometry((5, 4, 3), (10.0, 1.5, 2.0), (1.0, 2.0, 3.0), FLIPPED)
-    assert geometry.point((2, 1, 1)).tolist() == [1 - 2.0, 2 + 1.5, 3 + 20.0]
+    assert geometry.index_to_world((2, 1, 1)).tolist() == [1 - 2.0, 2 + 1.5, 3 + 20.0]
 
 
 @settings(max_examples=25, deadline=None)
@@ -24,7 +24,7 @@ def test_index_undoes_point_on_any_grid(spacing, origin, seed):
     direction, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
     geometry = Geometry((5, 4, 3), spacing, origin, tuple(map(tuple, direction.tolist())))
     index = np.random.default_rng(seed).uniform(-10, 10, (7, 3))
-    assert np.allclose(geometry.index(geometry.point(index)), index, atol=1e-6)
+    assert np.allclose(geometry.world_to_index(geometry.index_to_world(index)), index, atol=1e-6)
 
 
 @pytest.mark.parametrize("spacing", [(0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, 1.0, float("nan"))])
@@ -65,6 +65,6 @@ def test_grids_differ_exactly_where_a_voxel_lies_elsewhere(voxels, longer, turne
     c, s = np.cos(turned), np.sin(turned)
     other = Geometry((3, 4, voxels), (10.0, 1.5, 1.0 + longer), (moved, 0.0, 0.0),
                      ((0.0, -s, c), (0.0, c, s), (1.0, 0.0, 0.0)))
-    everywhere = np.stack(np.meshgrid(*map(range, one.size), indexing="ij"), axis=-1)
-    apart = np.linalg.norm(one.point(everywhere) - other.point(everywhere), axis=-1).max()
+    everywhere = np.stack(np.meshgrid(*map(range, one.shape), indexing="ij"), axis=-1)
+    apart = np.linalg.norm(one.index_to_world(everywhere) - other.index_to_world(everywhere), axis=-1).max()
     assert (one.differences(other) != "") == (apart > 1e-2)

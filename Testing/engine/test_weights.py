@@ -14,10 +14,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ttt4d import weights
-from ttt4d.auxiliary import TASKS
 from ttt4d.errors import WeightsError
-from ttt4d.pipeline import Interpolator
 from ttt4d.settings import InterpolationSettings
+from ttt4d.temporal import models
+from ttt4d.temporal.auxiliary import TASKS
+from ttt4d.temporal.pipeline import Interpolator
+from ttt4d.weights.files import save
+from ttt4d.weights.model import Model, mean_model
 
 
 @pytest.fixture
@@ -29,16 +32,16 @@ def parts(small_weights):
 
 def refused(path) -> str:
     with pytest.raises(WeightsError) as error:
-        weights.load(str(path))
+        models.load(str(path))
     assert "\n" not in str(error.value) and "/" not in str(error.value)  # no folder's name: it may be a patient's
     return str(error.value)
 
 
 def test_weights_come_back_as_they_were_saved(small, tmp_path):
     torch.manual_seed(3)
-    model = weights.new_model(small)
-    weights.save(tmp_path / "w.safetensors", model, {"name": "test", "figures": {"PSNR": 30.5}})
-    again = weights.load(str(tmp_path / "w.safetensors"))
+    model = models.new_model(small)
+    save(tmp_path / "w.safetensors", model, {"name": "test", "figures": {"PSNR": 30.5}})
+    again = models.load(str(tmp_path / "w.safetensors"))
     assert again.card == {"name": "test", "figures": {"PSNR": 30.5}} and again.network.settings == small
     for one, other in ((model.network, again.network), *((model.tasks[n], again.tasks[n]) for n in model.tasks)):
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
@@ -47,13 +50,13 @@ def test_weights_come_back_as_they_were_saved(small, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_others_may_read_what_is_saved(small, tmp_path):
-    weights.save(tmp_path / "w.safetensors", weights.new_model(small), {})
+    save(tmp_path / "w.safetensors", models.new_model(small), {})
     (tmp_path / "any").touch()
     assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
 def test_loading_twice_gives_two_models(small_weights):
-    one, other = weights.load(small_weights), weights.load(small_weights)
+    one, other = models.load(small_weights), models.load(small_weights)
     next(one.network.parameters()).add_(1)
     assert not torch.equal(next(one.network.parameters()), next(other.network.parameters()))
 
@@ -117,7 +120,7 @@ def test_a_damaged_byte_in_the_header_never_fails_otherwise(small_weights, tmp_p
     path = tmp_path_factory.mktemp("flip") / "w.safetensors"
     path.write_bytes(bytes(damaged))
     try:
-        weights.load(str(path))
+        models.load(str(path))
     except WeightsError:
         pass
 
@@ -134,7 +137,7 @@ def test_a_task_whose_head_came_later_is_missing_and_the_rest_works(parts, phase
     tensors, header = parts
     fewer = {key: value for key, value in tensors.items() if not key.startswith("rotation.")}
     save_file(fewer, tmp_path / "w.safetensors", metadata=header)
-    assert set(weights.load(str(tmp_path / "w.safetensors")).tasks) == set(TASKS) - {"rotation"}
+    assert set(models.load(str(tmp_path / "w.safetensors")).tasks) == set(TASKS) - {"rotation"}
     engine = Interpolator(str(tmp_path / "w.safetensors"), "cpu")
 
     def frames(auxiliary):
@@ -147,15 +150,15 @@ def test_a_task_whose_head_came_later_is_missing_and_the_rest_works(parts, phase
 
 
 def test_the_mean_of_models_lies_between_them_and_tells_of_both(small):
-    one, other = (weights.Model(m.network, m.tasks, {"stages": [n]}) for n, m in
-                  enumerate((weights.new_model(small), weights.new_model(small))))
-    between = weights.mean([one, other])
+    one, other = (Model(m.network, m.tasks, {"stages": [n]}) for n, m in
+                  enumerate((models.new_model(small), models.new_model(small))))
+    between = mean_model([one, other])
     for part in ("network", "rotation", "reconstruction"):
         a, b, mean = ((m.network if part == "network" else m.tasks[part]).state_dict() for m in (one, other, between))
         assert all(torch.allclose(mean[key], (a[key] + b[key]) / 2) for key in a)
     assert between.card["stages"] == [{"stage": "mean", "of": [[0], [1]]}]
     with pytest.raises(WeightsError, match="no mean"):
-        weights.mean([one, weights.new_model()])
+        mean_model([one, models.new_model()])
 
 
 def test_weights_of_other_widths_than_they_say_are_refused(parts, tmp_path):
@@ -191,7 +194,7 @@ def runs_of(stages):
 
 @pytest.mark.parametrize("name", weights.names())
 def test_packaged_weights_say_how_they_were_made_and_for_what(name):
-    card = weights.load(name).card
+    card = models.load(name).card
     assert card["date"] and card["licence"]
     runs = list(runs_of(card["stages"]))
     assert runs and all({"stage", "data", "steps", "seed", "learning_rate"} <= set(run) for run in runs)

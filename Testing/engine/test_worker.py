@@ -13,9 +13,10 @@ import pytest
 import SimpleITK as sitk
 
 from shell import files_in, pair, start  # noqa: F401 - fixtures
-from ttt4d.io import read_sequence, to_sitk
-from ttt4d.phantom import beating_heart
-from ttt4d.volume import Geometry
+from ttt4d.images.readers import read_sequence
+from ttt4d.images.resampling import to_sitk
+from ttt4d.images.volume import Geometry
+from ttt4d.temporal.phantom import beating_heart
 
 WORKER = ("-u", "-m", "ttt4d", "worker")
 
@@ -63,7 +64,7 @@ def test_a_request_is_answered_with_progress_every_frame_and_the_result(tmp_path
 
 
 def test_the_first_line_comes_before_torch_is_loaded(pair, start, small_weights):
-    script = ("import sys; from ttt4d import cli, worker; send = worker.Worker._send\n"
+    script = ("import sys; from ttt4d.commands import cli, worker; send = worker.Worker._send\n"
               "worker.Worker._send = lambda self, kind, **v: send(self, kind, torch='torch' in sys.modules, **v)\n"
               "cli.run(['worker'])")
     child = start("-c", script)
@@ -76,7 +77,7 @@ def test_what_libraries_print_does_not_reach_the_lines(pair, start, small_weight
               "def shout():\n"
               "    while True:\n"
               "        print('noise', flush=True); os.write(1, b'noise'); time.sleep(0.005)\n"
-              "from ttt4d import cli, worker\n"
+              "from ttt4d.commands import cli, worker\n"
               "run = worker.Worker.run\n"
               "worker.Worker.run = lambda self: (threading.Thread(target=shout, daemon=True).start(), run(self))[1]\n"
               "status = cli.run(['worker']); os._exit(status)")
@@ -143,8 +144,8 @@ def test_end_of_file_instead_of_a_request_is_a_cancel(start):
     (b'{"output": "out", "sequence": "a", "colour": 1}\n', "Unknown entry 'colour'"),
     (b'{"output": "out", "sequence": "a", "settings": {"speed": 1}}\n', "Unknown setting 'speed'"),
     (b'{"output": "out", "sequence": 5}\n', "not the path"),
-    (b'{"output": "out", "sequence": "a", "moments": [0, 2, 1]}\n', "rising"),
-    (b'{"output": "out", "sequence": "a", "moments": "now"}\n', "rising"),
+    (b'{"output": "out", "sequence": "a", "phase_times": [0, 2, 1]}\n', "rising"),
+    (b'{"output": "out", "sequence": "a", "phase_times": "now"}\n', "rising"),
     (b'{"output": "out", "sequence": "missing.nrrd"}\n', "no file or folder 'missing.nrrd'"),
 ])
 def test_a_request_that_cannot_be_served_is_answered_with_one_sentence(request_line, words, tmp_path, start):
@@ -160,25 +161,26 @@ def test_a_request_that_cannot_be_served_is_answered_with_one_sentence(request_l
 
 def test_phases_lie_where_the_request_says_and_each_has_its_moment(pair, start, small_weights):
     child = start(*WORKER)
-    ask(child, phases=[*pair, pair[0]], moments=[7, 8, 12], output="out", settings=quick(small_weights, frames=1))
+    ask(child, phases=[*pair, pair[0]], phase_times=[7, 8, 12], output="out", settings=quick(small_weights, frames=1))
     frames = [line for line in lines(child) if line["type"] == "frame"]
     assert [frame["index"] for frame in frames] == pytest.approx([0, 10, 20, 60, 100])
     child = start(*WORKER)
-    ask(child, phases=pair, moments=[7, 8, 12], output="other", settings=quick(small_weights))
-    assert "3 moments for 2 phases" in list(lines(child))[-1]["message"]
+    ask(child, phases=pair, phase_times=[7, 8, 12], output="other", settings=quick(small_weights))
+    assert "3 phase_times for 2 phases" in list(lines(child))[-1]["message"]
 
 
 def test_phases_that_lie_too_unevenly_to_tell_their_frames_apart_count_evenly_and_it_is_said(
         pair, start, small_weights):
     child = start(*WORKER)
-    ask(child, phases=[*pair, pair[0]], moments=[0, 1, 1e6], output="out", settings=quick(small_weights, frames=1))
+    ask(child, phases=[*pair, pair[0]], phase_times=[0, 1, 1e6], output="out", settings=quick(small_weights, frames=1))
     said = list(lines(child))
     assert [line["index"] for line in said if line["type"] == "frame"] == pytest.approx([0, 25, 50, 75, 100])
     assert any("too unevenly" in message for message in said[-1]["report"]["messages"])
 
 
 def test_a_bug_is_answered_with_its_traceback(pair, start):
-    child = start("-c", "import sys; from ttt4d import cli, io; io.read_volume = None; sys.exit(cli.run(['worker']))")
+    child = start("-c", "import sys; from ttt4d.commands import cli; from ttt4d.images import readers\n"
+                  "readers.read_volume = None; sys.exit(cli.run(['worker']))")
     ask(child, phases=pair, output="out")
     last = list(lines(child))[-1]
     assert (last["type"], last["kind"]) == ("error", "bug")
@@ -229,7 +231,7 @@ def test_the_images_stay_until_the_caller_lets_go_of_them(tmp_path, pair, start,
 
 
 def test_an_interrupt_while_it_waits_for_the_request_does_not_keep_the_images(tmp_path, pair, start):
-    script = ("from ttt4d import cli, worker\n"
+    script = ("from ttt4d.commands import cli, worker\n"
               "def interrupted(self): raise KeyboardInterrupt\n"
               "worker.Worker._receive = interrupted\n"
               "cli.run(['worker', '--scratch', 'phases'])")

@@ -1,4 +1,4 @@
-"""Batch: many cases, a bad one among them, and a second run that does nothing."""
+"""PhasePair: many cases, a bad one among them, and a second run that does nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import slicer
 import tools
 from ttt4d.errors import InputError
 from ttt4d.settings import InterpolationSettings
-from ttt4d.weights_file import checksum, locate
+from ttt4d.weights import checksum, locate
 from TTTInterpolationLib import batch, volumes
 
 

@@ -13,8 +13,8 @@ import vtk
 import tools
 from tools import matrix_of, oblique
 from ttt4d.errors import InputError
-from ttt4d.io import write_displacement
-from ttt4d.phantom import BeatingHeart
+from ttt4d.images.displacement import write_displacement
+from ttt4d.temporal.phantom import BeatingHeart
 from TTTInterpolationLib import review, sequences, volumes
 from TTTInterpolationLib.job import JobError
 from TTTInterpolationLib.logic import TTTInterpolationLogic
@@ -62,7 +62,7 @@ def test_what_is_written_for_the_engine_comes_back_on_the_same_grid_in_the_same_
 
 
 def test_the_engine_reads_the_written_phase_where_slicer_has_it(scene, geometry, tmp_path):
-    from ttt4d.io import read_volume
+    from ttt4d.images.readers import read_volume
 
     node, = tools.heart(scene, geometry, times=(0.0,))
     path = str(tmp_path / "phase.nrrd")
@@ -213,12 +213,12 @@ def test_a_result_goes_on_lying_where_its_input_lies_until_the_user_puts_it_else
 
 
 def test_a_sequence_counts_by_its_index_only_where_that_rises_in_numbers(scene):
-    for values, moments in ((("0", "10", "100"), (0, 10, 100)), (("0 ms", "500 ms"), ()), (("ED", "ES"), ())):
+    for values, phase_times in ((("0", "10", "100"), (0, 10, 100)), (("0 ms", "500 ms"), ()), (("ED", "ES"), ())):
         sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
         sequence.SetIndexType(sequence.TextIndex)
         for value in values:
             sequence.SetDataNodeAtValue(slicer.vtkMRMLScalarVolumeNode(), value)
-        assert sequences.momentsOf(sequence) == moments
+        assert sequences.momentsOf(sequence) == phase_times
 
 
 def test_the_mark_is_of_the_frame_that_is_shown_also_in_step_with_another_sequence(scene):
@@ -361,9 +361,9 @@ def test_a_markup_at_phase_0_lands_where_the_phantoms_motion_puts_it(scene, geom
     assert storage.ReadData(read)
 
     browser = sequences.browse(frames, like=first, displacements=read)
-    size = np.array(geometry.size)
+    size = np.array(geometry.shape)
     index = np.array([[0.5, 0.5, 0.5], [0.5, 0.4, 0.45], [0.3, 0.5, 0.6], [0.6, 0.55, 0.4]]) * (size - 1)
-    points = geometry.point(index)
+    points = geometry.index_to_world(index)
     markups = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
     for point in points:
         markups.AddControlPoint(vtk.vtkVector3d(*(point * [-1, -1, 1])))

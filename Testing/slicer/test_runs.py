@@ -14,7 +14,7 @@ import slicer
 
 import tools
 from tools import contents, turn_until
-from ttt4d import weights_file
+from ttt4d import weights
 from ttt4d.errors import InputError
 from TTTInterpolationLib import dependencies, job, review, sequences, volumes
 from TTTInterpolationLib.parameters import InputKind, settingsOf
@@ -300,7 +300,7 @@ def test_a_sequence_is_interpolated_pair_by_pair_in_the_panel(panel, scene, weig
     assert len(sequences.lossesOf(frames)) == 3, "each pair was adapted on its own"
 
 
-@pytest.mark.skipif("cardiac" not in weights_file.names(), reason="the cardiac weights are not there")
+@pytest.mark.skipif("cardiac" not in weights.names(), reason="the cardiac weights are not there")
 def test_the_modules_own_test_passes(scene):
     import TTTInterpolation
 
@@ -313,7 +313,7 @@ PATIENT = os.path.join(DATA, "acdc", "patient066")
 
 @pytest.mark.skipif(not os.path.isdir(PATIENT), reason="set TTT4D_DATA to the folder of the real images")
 def test_a_patients_ed_and_es_become_a_playable_sequence(panels, scene, weights, shown, tmp_path):
-    from ttt4d.io import read_sequence
+    from ttt4d.images.readers import read_sequence
 
     with open(os.path.join(PATIENT, "Info.cfg"), encoding="utf-8") as file:
         info = dict(line.split(":") for line in file if ":" in line)
@@ -325,7 +325,7 @@ def test_a_patients_ed_and_es_become_a_playable_sequence(panels, scene, weights,
         nodes.append(scene.AddNode(node))
     panel = panels()
     assert (panel.choices.phase0, panel.choices.phase1) == tuple(nodes), "the first two volumes are proposed"
-    if "cardiac" not in weights_file.names():
+    if "cardiac" not in weights.names():
         panel.choices.adaptation.weights = weights
     panel.choices.adaptation.iterations = 2
     panel.choices.output.frames = 3

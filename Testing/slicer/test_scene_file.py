@@ -7,7 +7,7 @@ import pytest
 import slicer
 
 import tools
-from ttt4d.phantom import BeatingHeart
+from ttt4d.temporal.phantom import BeatingHeart
 from TTTInterpolationLib import sequences, volumes
 from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme, settingsOf
 

@@ -10,8 +10,8 @@ import qt
 import slicer
 import vtk
 
-from ttt4d.phantom import BeatingHeart
-from ttt4d.volume import Geometry
+from ttt4d.images.volume import Geometry
+from ttt4d.temporal.phantom import BeatingHeart
 
 SMALL = Geometry((5, 20, 24), (8.0, 4.0, 4.0), (-46.0, -38.0, -16.0))
 

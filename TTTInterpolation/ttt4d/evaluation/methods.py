@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Sequence, 
 
 import numpy as np
 
-from ..auxiliary import TASKS
 from ..errors import SettingsError
+from ..images.datasets import Triple
+from ..images.volume import Geometry, Volume
 from ..settings import NO_ADAPTATION, SCHEMES, AdaptationSettings, InterpolationSettings
-from ..volume import Geometry, Volume
-from .datasets import Triple
-from .peers import Blend, Demons, Elastix, SyN
+from ..temporal.auxiliary import TASKS
+from .baselines import Blend, Demons, Elastix, SyN
 from .protocol import Method, Pair
 
 if TYPE_CHECKING:  # torch is imported by the methods that need it
     import torch
 
-    from ..auxiliary.task import Batch
-    from ..canvas import Canvas
+    from ..temporal.canvas import Canvas
+    from ..temporal.phase_pair import PhasePair
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Options:
     seed: int = 0
 
 
-class Ours(Method):
+class TTT4D(Method):
     """The engine itself, one case at a time."""
 
     def __init__(self, options: Options, adaptation: AdaptationSettings) -> None:
-        from ..pipeline import Interpolator
+        from ..temporal.pipeline import Interpolator
 
         self.settings = InterpolationSettings(weights=options.weights, device=options.device, seed=options.seed,
                                               adaptation=adaptation)
@@ -54,7 +54,7 @@ class Ours(Method):
         return [frame.array for frame in result.frames if not frame.acquired]
 
 
-class OursOnCohort(Ours):
+class TTT4DCohort(TTT4D):
     """The engine on a cohort, for `naive` and `mini-batch`: its batches are the cases.
 
     One loop of adaptation runs through the cases, and each is interpolated with the weights the loop has reached.
@@ -64,7 +64,7 @@ class OursOnCohort(Ours):
         self.adapted = self._adapted(pairs)
 
     def _adapted(self, pairs: Sequence[Pair]) -> Iterator[None]:
-        from ..schemes import LOOPS, Adaptation
+        from ..adaptation.schemes import LOOPS, Adaptation
 
         chosen, device, base = self.settings.adaptation, self.interpolator.device, self.interpolator.model
         adaptation = Adaptation.of(base, chosen, device, self.settings.seed)
@@ -81,17 +81,17 @@ class OursOnCohort(Ours):
         return super().__call__(phase0, phase1, times, spacing)
 
 
-def on_canvas(pair: Pair, levels: int, device: torch.device) -> Tuple[Canvas, Batch]:
+def on_canvas(pair: Pair, levels: int, device: torch.device) -> Tuple[Canvas, PhasePair]:
     """A pair as the engine's network, of so many levels, sees it on a device."""
     import torch
 
-    from ..auxiliary.task import Batch
-    from ..canvas import Canvas
-    from ..device import canvas_voxels
+    from ..temporal.canvas import Canvas
+    from ..temporal.memory import canvas_voxels
+    from ..temporal.phase_pair import PhasePair
 
     canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, levels, canvas_voxels(device, pair.phase0.size))
     phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
-    return canvas, Batch(torch.cat(phases).to(device), canvas.strides)
+    return canvas, PhasePair(torch.cat(phases).to(device), canvas.strides)
 
 
 def _volume(array: np.ndarray, spacing: Optional[Triple]) -> Volume:
@@ -99,7 +99,7 @@ def _volume(array: np.ndarray, spacing: Optional[Triple]) -> Volume:
 
 
 def _ours(task: str, scheme: str) -> Callable[[Options], Method]:
-    cls = Ours if scheme == "online" else OursOnCohort
+    cls = TTT4D if scheme == "online" else TTT4DCohort
     return lambda options: cls(options, AdaptationSettings(auxiliary=task, scheme=scheme))
 
 
@@ -122,7 +122,7 @@ METHODS: Dict[str, Callable[[Options], Method]] = {
     "uvinet": _uvinet(adapt=False),
     "uvinet-ttt": _uvinet(adapt=True),
     "base": _ours(NO_ADAPTATION, "online"),
-    "default": lambda options: Ours(options, AdaptationSettings()),
+    "default": lambda options: TTT4D(options, AdaptationSettings()),
     **{task: _ours(task, "online") for task in TASKS},
     **{f"{task}-{scheme}": _ours(task, scheme) for task in TASKS for scheme in SCHEMES},
 }

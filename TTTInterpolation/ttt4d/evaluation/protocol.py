@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .datasets import Case, Triple, unit_range
+from ..images.datasets import Case, Triple, unit_range
 from .metrics import METRICS
 from .shifts import Shift
 

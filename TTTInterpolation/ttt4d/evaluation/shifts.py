@@ -14,7 +14,7 @@ from typing import Callable, Dict, Tuple
 
 import numpy as np
 
-from .datasets import unit_range
+from ..images.datasets import unit_range
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..device import choose, mixed_precision
+from ..devices import choose, mixed_precision
 from ..errors import UserError, WeightsError
-from ..sampling import roughness, warp
-from .datasets import open_data
+from ..images.datasets import open_data
+from ..motion.warping import gradient_penalty, warp
 from .metrics import NCC_WINDOW
 from .protocol import PROTOCOLS, Method, pair_of
 
@@ -155,8 +155,8 @@ def cycle_loss(model: UVINet, phase0: Tensor, phase1: Tensor, random: torch.Gene
     """UVI-Net's two-stage objective on a batch of pairs: registration, and the way to virtual times and back."""
     a1, a2, a3 = (low + span * float(torch.rand((), generator=random)) for low, span in ((-0.5, 0.5), (0, 1), (1, 0.5)))
     flow01, flow10 = model.flow(phase0, phase1)
-    loss = (_dissimilarity(warp(phase0, flow01), phase1) + roughness(flow01)
-            + _dissimilarity(warp(phase1, flow10), phase0) + roughness(flow10))
+    loss = (_dissimilarity(warp(phase0, flow01), phase1) + gradient_penalty(flow01)
+            + _dissimilarity(warp(phase1, flow10), phase0) + gradient_penalty(flow10))
     before = warp(phase0, a1 * flow01)
     middle = warp(phase0, a2 * flow01) if a2 < 0.5 else warp(phase1, (1 - a2) * flow10)
     after = warp(phase1, (1 - a3) * flow10)

@@ -20,13 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError
-from ..io import writing
+from ..images.output_paths import writing
 
 RANGES = ".ranges"
 
 
 @dataclass(frozen=True)
-class Beat:
+class CineSequence:
     """One patient's cycle: frames (T, k, j, i) in 8 bits, and which of them are end-diastole and end-systole.
 
     ranges: (T, 2), each frame's minimum and maximum in the file's own intensities.
@@ -61,10 +61,11 @@ def names(path: Path) -> List[str]:
         return sorted(index)
 
 
-def load(path: Path) -> List[Beat]:
+def load(path: Path) -> List[CineSequence]:
     """The beats of a cache, sorted by name. Raises InputError for a file that is no such cache."""
     with _opened(path) as (file, index):
-        return [Beat(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES)) for name in sorted(index)]
+        return [CineSequence(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES))
+                for name in sorted(index)]
 
 
 @contextlib.contextmanager

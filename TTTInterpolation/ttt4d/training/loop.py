@@ -14,15 +14,16 @@ import torch
 import torch.distributed as distributed
 from torch import Generator, nn
 
-from ..device import mixed_precision
+from ..devices import mixed_precision
 from ..errors import InputError, SettingsError
-from ..io import writing
-from ..weights import Model, new_model
+from ..images.output_paths import writing
+from ..temporal.models import new_model
+from ..weights.model import Model
+from .batches import TrainingBatch
 from .objectives import Loss
-from .samples import Sample
 
-Draw = Callable[[Generator], Sample]
-Objective = Callable[[Model, Sample, Generator], Loss]
+Draw = Callable[[Generator], TrainingBatch]
+Objective = Callable[[Model, TrainingBatch, Generator], Loss]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Dict, Tuple
 import torch
 from torch import Generator, Tensor
 
-from .. import sampling
-from ..auxiliary.task import Batch
-from ..network.features import Strides, pyramid_strides
-from ..network.interpolator import Estimate
-from ..weights import Model
-from .draws import uniform
-from .samples import Sample
+from ..motion import warping
+from ..temporal.network.features import Strides, pyramid_strides
+from ..temporal.network.interpolator import Estimate
+from ..temporal.phase_pair import PhasePair
+from ..weights.model import Model
+from .augmentation import uniform
+from .batches import TrainingBatch
 
 # Of the auxiliary losses in the sum: f serves the main task first.
 AUXILIARY_WEIGHT = 0.02
@@ -21,7 +21,7 @@ AUXILIARY_WEIGHT = 0.02
 Loss = Tuple[Tensor, Dict[str, float]]
 
 
-def strides_of(model: Model, sample: Sample) -> Strides:
+def strides_of(model: Model, sample: TrainingBatch) -> Strides:
     return pyramid_strides(sample.phase0.shape[2:], sample.spacing, len(model.network.settings.features))
 
 
@@ -30,13 +30,13 @@ def log_error(image: Tensor, truth: Tensor) -> Tensor:
     return torch.log((image - truth).square().mean(dim=(1, 2, 3, 4)) + 1e-5).mean()
 
 
-def motion_loss(estimate: Estimate, sample: Sample) -> Tensor:
+def motion_loss(estimate: Estimate, sample: TrainingBatch) -> Tensor:
     """Supervised by the acquired frame: the blend of the warped phases alone."""
     return (log_error(estimate.blend(sample.phase0, sample.phase1), sample.truth)
-            + 0.01 * (sampling.roughness(estimate.to0) + sampling.roughness(estimate.to1)))
+            + 0.01 * (warping.gradient_penalty(estimate.to0) + warping.gradient_penalty(estimate.to1)))
 
 
-def main_loss(estimate: Estimate, sample: Sample) -> Tensor:
+def main_loss(estimate: Estimate, sample: TrainingBatch) -> Tensor:
     """The whole frame as it will be measured, and half of the blend alone, so that the motion goes on carrying what is
     motion.
     """
@@ -44,7 +44,7 @@ def main_loss(estimate: Estimate, sample: Sample) -> Tensor:
     return log_error(frame, sample.measured) + 0.5 * motion_loss(estimate, sample)
 
 
-def motion(model: Model, sample: Sample, generator: Generator) -> Loss:
+def motion(model: Model, sample: TrainingBatch, generator: Generator) -> Loss:
     """The first stage: motion and confidence, at half the cost of the whole."""
     both = model.network.features(torch.cat([sample.phase0, sample.phase1]), strides_of(model, sample))
     features0, features1 = zip(*(level.chunk(2) for level in both))
@@ -52,17 +52,17 @@ def motion(model: Model, sample: Sample, generator: Generator) -> Loss:
     return _with_an_auxiliary_task(loss, model, sample, generator)
 
 
-def supervised(model: Model, sample: Sample, generator: Generator) -> Loss:
+def supervised(model: Model, sample: TrainingBatch, generator: Generator) -> Loss:
     """The second stage: the whole network."""
     loss = main_loss(model.network(sample.phase0, sample.phase1, sample.time, strides_of(model, sample)), sample)
     return _with_an_auxiliary_task(loss, model, sample, generator)
 
 
-def _with_an_auxiliary_task(loss: Tensor, model: Model, sample: Sample, generator: Generator) -> Loss:
+def _with_an_auxiliary_task(loss: Tensor, model: Model, sample: TrainingBatch, generator: Generator) -> Loss:
     """The auxiliary tasks that have a head learn it beside the main task, in the same f, one drawn a step."""
     heads = [name for name, task in model.tasks.items() if task.has_head]
     name = heads[int(uniform(0, len(heads), generator))]
-    extra = model.tasks[name].loss(model.network, Batch(sample.upright, strides_of(model, sample)), generator)
+    extra = model.tasks[name].loss(model.network, PhasePair(sample.upright, strides_of(model, sample)), generator)
     return loss + AUXILIARY_WEIGHT * extra, {"main": loss.item(), name: extra.item()}
 
 

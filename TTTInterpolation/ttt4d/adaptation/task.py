@@ -1,0 +1,81 @@
+"""What every auxiliary task g is, on both axes."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, Sequence
+
+import torch
+from torch import Generator, Tensor, nn
+
+
+class Batch(Protocol):
+    """What one step of adaptation sees of the patient, without any label. Each axis has its own."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of its tensors."""
+
+    @property
+    def grid(self) -> Sequence[int]:
+        """Size of the grid that the network's convolutions run on."""
+
+
+class AuxiliaryTask(nn.Module):
+    """A self-supervised task: a loss on the unlabelled images, and the parameters of its own head, if it has one.
+
+    A new task is one file with a subclass and one entry in the `TASKS` of its axis, such as `ttt4d.temporal.auxiliary`.
+    A subclass sets `iterations` and `learning_rate` and defines `loss`. A task without a head works with any weights. A
+    head takes its shape from the network's settings and is trained by `ttt4d train`, beside the main task.
+
+    Parameters
+    ----------
+    settings : object
+        The settings of the network that the task adapts, such as `NetworkSettings`.
+
+    Attributes
+    ----------
+    iterations : int
+        Gradient steps of one adaptation where the user does not choose.
+    learning_rate : float
+        Learning rate of these steps where the user does not choose.
+    """
+
+    iterations: int
+    learning_rate: float
+
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for name in ("iterations", "learning_rate"):
+            if not hasattr(cls, name):
+                raise TypeError(f"The auxiliary task {cls.__name__} has no {name}: set it in the class.")
+
+    @property
+    def has_head(self) -> bool:
+        """Whether it has parameters of its own, which training must learn and a weights file must hold."""
+        return next(self.parameters(), None) is not None
+
+    def loss(self, network: nn.Module, batch: Any, generator: Generator) -> Tensor:
+        """Return the auxiliary loss L_g of one batch.
+
+        Parameters
+        ----------
+        network : nn.Module
+            The network of the axis; all of it but f (`network.features`) is frozen by the caller.
+        batch : Batch
+            What the axis adapts to.
+        generator : Generator
+            Source of every random number.
+
+        Returns
+        -------
+        Tensor
+            A scalar, differentiable in f and in this head.
+        """
+        raise NotImplementedError
+
+    def optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        """Return what takes the steps: Adam over f and this head."""
+        return torch.optim.Adam([*network.features.parameters(), *self.parameters()], lr=learning_rate)

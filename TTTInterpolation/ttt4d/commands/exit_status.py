@@ -1,0 +1,23 @@
+"""Exit statuses of the command line and of the worker, and the signals that end a program."""
+
+from __future__ import annotations
+
+import signal
+from typing import Tuple
+
+from ..errors import Cancelled, UserError
+
+EXIT_OK, EXIT_USER_ERROR, EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED = 0, 2, 3, 130
+
+# The signals by which a system ends a program: SIGTERM by a batch system or a shutdown, SIGHUP by a closed terminal.
+# Windows has no SIGHUP.
+TERMINATION_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def failure(error: BaseException) -> Tuple[int, str]:
+    """Exit status and one sentence for whatever stopped a command."""
+    if isinstance(error, UserError):
+        return EXIT_USER_ERROR, str(error)
+    if isinstance(error, (KeyboardInterrupt, Cancelled)):
+        return EXIT_INTERRUPTED, "Interrupted: nothing was written."
+    return EXIT_INTERNAL_ERROR, f"This is a bug in ttt4d ({type(error).__name__}): please report it with the traceback."

@@ -1,0 +1,83 @@
+"""What is wanted of one job, as plain data: the command line and the worker both make one of these."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Tuple
+
+from ..errors import OutputError, SettingsError
+from ..images.phase_times import strictly_increasing
+from ..settings import InterpolationSettings
+
+PREVIEWS = (".png", ".gif")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted, as plain data.
+
+    phases: paths of two or more volumes in order of time; or sequence: one path that holds them all.
+    output: a `.seq.nrrd`, `.nii.gz` or `.nii` file, or a folder.
+    displacements: a folder for one motion field a frame; report: a .json file; preview: a .png or .gif picture.
+    phase_times: when each phase was acquired, rising, in any unit; without, what the sequence says itself, or evenly.
+    """
+
+    output: str
+    phases: Tuple[str, ...] = ()
+    sequence: Optional[str] = None
+    settings: InterpolationSettings = InterpolationSettings()
+    displacements: Optional[str] = None
+    report: Optional[str] = None
+    preview: Optional[str] = None
+    phase_times: Tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.phases, (list, tuple)):
+            raise SettingsError(f"phases is {self.phases!r}: give a list of paths.")
+        object.__setattr__(self, "phases", tuple(self.phases))
+        times = self.phase_times
+        numbers = isinstance(times, (list, tuple)) and all(isinstance(t, (int, float)) for t in times)
+        if not numbers or not strictly_increasing(times):
+            raise SettingsError(f"phase_times is {times!r}: give a rising list of numbers, one for each phase.")
+        object.__setattr__(self, "phase_times", tuple(self.phase_times))
+        for path in (*self.inputs, *self.outputs):
+            if not isinstance(path, str) or not path:
+                raise SettingsError(f"{path!r} is not the path of a file: give one.")
+        if (self.sequence is None) == (not self.phases):
+            raise SettingsError("A request takes either phases or one sequence: give one of the two.")
+        if len(self.phases) == 1:
+            raise SettingsError("One phase is not enough to interpolate: give two, or a sequence.")
+        places = [os.path.normcase(os.path.realpath(path)) for path in self.outputs]
+        if len(set(places)) < len(places):
+            raise OutputError("Two of the outputs have the same name: give each its own.")
+        if self.displacements is not None:
+            folder = os.path.join(os.path.normcase(os.path.realpath(self.displacements)), "")
+            if any(place.startswith(folder) for place in places):
+                raise OutputError("The folder of the displacements would hold another output: give it one of its own.")
+        if self.preview is not None and not self.preview.lower().endswith(PREVIEWS):
+            raise OutputError(f"The preview '{os.path.basename(self.preview)}' is neither .png nor .gif: rename it.")
+
+    @property
+    def inputs(self) -> Tuple[str, ...]:
+        return self.phases if self.sequence is None else (*self.phases, self.sequence)
+
+    @property
+    def outputs(self) -> Tuple[str, ...]:
+        return (self.output, *(p for p in (self.displacements, self.report, self.preview) if p is not None))
+
+    def to_json(self) -> Dict[str, Any]:
+        return {**dataclasses.asdict(self), "settings": self.settings.to_json()}
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Request":
+        """The request of a JSON object; names left out take their defaults, unknown names raise `SettingsError`."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        if not isinstance(values, dict) or "output" not in values:
+            raise SettingsError("The request is not a JSON object with an output: see `ttt4d worker --help`.")
+        unknown = sorted(set(values) - set(names))
+        if unknown:
+            raise SettingsError(f"Unknown entry '{unknown[0]}' in the request: the entries are {', '.join(names)}.")
+        given = {name: value for name, value in values.items() if value is not None}
+        return cls(**{**given, "settings": InterpolationSettings.from_json(values.get("settings") or {})})

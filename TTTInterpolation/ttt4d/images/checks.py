@@ -1,0 +1,79 @@
+"""What an image is: the phases that can be interpolated, told from label maps and damaged ones."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+from ..errors import InputError
+from .volume import Volume
+
+# A label map: few whole numbers, and most in-plane neighbours outside the background exactly equal. Measured on cine
+# MR: expert labels 0.92, the images themselves 0.7 to 0.78 when cut down to 4 grey levels and 0.3 to 0.5 with 32.
+_LABEL_VALUES = 256
+_LABEL_EQUAL_NEIGHBOURS = 0.8
+_LABEL_CERTAIN_VALUES = 4  # so few values are labels, however ragged
+
+
+def check_phases(volumes: Sequence[Volume], cyclic: bool = False) -> None:
+    """Raise `InputError` unless the volumes are images that can be interpolated, in the order given.
+
+    cyclic: whether the last is followed by the first.
+    """
+    if len(volumes) < 2:
+        raise InputError(f"At least two phases are needed, but there {'is one' if volumes else 'are none'}: "
+                         "give two volumes or a sequence of two or more.")
+    for number, volume in enumerate(volumes):
+        _check_image(volume.array, f"Phase {number}")
+    followers = [*volumes[1:], *(volumes[:1] if cyclic else [])]
+    for number, (one, other) in enumerate(zip(volumes, followers)):
+        if one.array.shape == other.array.shape and np.array_equal(one.array, other.array):
+            raise InputError(f"Phases {number} and {(number + 1) % len(volumes)} are the same image: give two "
+                             "different phases.")
+
+
+def is_image(array: np.ndarray) -> bool:
+    """Whether `check_phases` would let an array pass."""
+    try:
+        _check_image(array, "")
+    except InputError:
+        return False
+    return True
+
+
+def label_map_error(name: str) -> InputError:
+    return InputError(f"{name} is a label map (a segmentation), not an image: give the image it was drawn on.")
+
+
+def _check_image(array: np.ndarray, name: str) -> None:
+    if array.ndim != 3 or 0 in array.shape or sum(size > 1 for size in array.shape) < 2:
+        raise InputError(f"{name} is empty or a single line of voxels: give a volume or a slice.")
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} has voxels of type {array.dtype}: give whole or decimal numbers.")
+    low, high = array.min(), array.max()  # NaN and infinity show in them
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{name} has voxels that are not numbers (NaN or infinite): replace them first.")
+    if low == high:
+        raise InputError(f"{name} has the same value in every voxel: give an image with content.")
+    if _is_label_map(array):
+        raise label_map_error(name)
+
+
+def _is_label_map(array: np.ndarray) -> bool:
+    """Whether an image holds labels: few whole numbers, in regions of exactly equal values. See the constants above."""
+    sample = array.ravel()[::max(1, array.size // 50000)]
+    if len(np.unique(sample)) > _LABEL_VALUES:
+        return False
+    values, counts = np.unique(array, return_counts=True)
+    if len(values) > _LABEL_VALUES or np.any(values != np.rint(values)):
+        return False
+    inside = array != values[counts.argmax()]
+    equal = pairs = 0
+    for axis in (1, 2):
+        a, b = [slice(None)] * 3, [slice(None)] * 3
+        a[axis], b[axis] = slice(1, None), slice(None, -1)
+        either = inside[tuple(a)] | inside[tuple(b)]
+        pairs += np.count_nonzero(either)
+        equal += np.count_nonzero(either & (array[tuple(a)] == array[tuple(b)]))
+    return len(values) <= _LABEL_CERTAIN_VALUES or equal > _LABEL_EQUAL_NEIGHBOURS * pairs

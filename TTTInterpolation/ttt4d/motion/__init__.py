@@ -1,0 +1,1 @@
+"""Displacement fields: warping, their algebra, and what they are good for."""

@@ -1,0 +1,117 @@
+"""The way between native volumes and the network's grid (the canvas), and back.
+
+The canvas covers the native grid corner to corner: same axes, same corner voxels, fewer voxels where the native grid is
+too fine for the device. It is padded at the far ends, edge held, to the size the network's pyramid needs. Nothing the
+user gets is resampled: only motion, confidence and residual come back from the canvas; the voxels warped are the native
+ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..images.volume import Geometry
+from ..motion import warping
+from .network.features import Strides, padded_size, pyramid_strides
+from .network.interpolator import Estimate
+
+Size = Tuple[int, int, int]
+
+# Native voxels brought back at a time: bounds memory whatever the size of the volume.
+SLAB_VOXELS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The network's grid for one native grid.
+
+    native, inner, padded: sizes (k, j, i) of the native grid, of the canvas over the same extent, and with its padding.
+    """
+
+    native: Size
+    inner: Size
+    padded: Size
+    strides: Strides
+
+    @classmethod
+    def fit(cls, geometry: Geometry, levels: int, voxels: int, edge: int = None) -> "Canvas":
+        """The finest canvas of at most `voxels` voxels whose longest edge is at most `edge`; never finer than the
+        native grid.
+
+        The finest axes are coarsened first, so that thick slices stay as they are.
+        """
+        size, spacing = geometry.shape, geometry.spacing
+
+        def coarsened(target: float) -> Size:
+            # At least two voxels stay of every axis that has them: a grid needs both its corners.
+            return tuple(n if s >= target or n == 1 else max(2, min(n, 1 + round((n - 1) * s / target)))
+                         for n, s in zip(size, spacing))
+
+        def fits(target: float) -> bool:
+            inner = coarsened(target)
+            return inner[0] * inner[1] * inner[2] <= voxels and (edge is None or max(inner) <= edge)
+
+        low, high = 0.0, max(n * s for n, s in zip(size, spacing))
+        if not fits(low):
+            for _ in range(40):
+                middle = (low + high) / 2
+                low, high = (low, middle) if fits(middle) else (middle, high)
+            low = high
+        inner = coarsened(low)
+        step = [s * (n - 1) / max(m - 1, 1) or s for n, m, s in zip(size, inner, spacing)]
+        strides = pyramid_strides(inner, step, levels)
+        return cls(tuple(size), inner, padded_size(inner, strides), strides)
+
+    def scaled_phase(self, native: Tensor) -> Tensor:
+        """A native phase (1, 1, k, j, i) -> the canvas, in [0, 1] by its own minimum and maximum (the paper's
+        protocol).
+        """
+        low, high = native.min(), native.max()
+        image = native
+        for axis, (n, m) in enumerate(zip(self.native, self.inner), start=2):
+            if m < n:
+                image = _smoothed(image, axis, (n - 1) / max(m - 1, 1))
+        image = (warping.resize(image, self.inner) - low) / (high - low)
+        pad = [p - m for m, p in zip(self.inner, self.padded)]
+        return F.pad(image, (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate")
+
+    def restore(self, estimate: Estimate, native0: Tensor, native1: Tensor) -> Iterator[Tuple[slice, Tensor, Tensor]]:
+        """A frame at native resolution, slab by slab: the native phases warped once, blended, refined.
+
+        estimate: of one time (a batch of 1); native0, native1 (1, 1, k, j, i) in one scale of [0, 1].
+        Yields (slices k, frame (k, j, i) in that scale, displacement to phase 0 (3, k, j, i) in native voxels).
+        """
+        # One gather brings everything back: components scaled to native voxels first.
+        ratio = estimate.to0.new_tensor([(n - 1) / (m - 1) if m > 1 else 1.0 for n, m in zip(self.native, self.inner)])
+        ratio = ratio.view(1, 3, 1, 1, 1)
+        maps = torch.cat([estimate.to0 * ratio, estimate.to1 * ratio, estimate.weight, estimate.residual], dim=1)
+        maps = maps[:, :, :self.inner[0], :self.inner[1], :self.inner[2]]
+        thickness = max(1, SLAB_VOXELS // (self.native[1] * self.native[2]))
+        for start in range(0, self.native[0], thickness):
+            stop = min(start + thickness, self.native[0])
+            here = warping.identity((stop - start, *self.native[1:]), maps)
+            here[:, 0] += start
+            there = maps[:, :, start:stop] if self.inner == self.native else warping.sample(maps, here / ratio)
+            to0, to1, weight, residual = there.split([3, 3, 1, 1], dim=1)
+            warped1 = warping.sample(native1, here + to1)
+            frame = warped1 + weight * (warping.sample(native0, here + to0) - warped1) + residual
+            yield slice(start, stop), frame[0, 0], to0[0]
+
+
+def _smoothed(image: Tensor, axis: int, factor: float) -> Tensor:
+    """Gaussian smoothing along one axis before it is sampled `factor` times more coarsely."""
+    sigma = 0.4 * max(factor - 1, 1e-3) ** 0.5 * factor ** 0.5
+    radius = max(1, int(np.ceil(2.5 * sigma)))
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=image.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(image.dtype)
+    total, n = torch.zeros_like(image), image.shape[axis]
+    for offset, weight in zip(range(-radius, radius + 1), kernel.tolist()):
+        index = torch.arange(offset, offset + n, device=image.device).clamp(0, n - 1)
+        total.add_(image.index_select(axis, index), alpha=weight)
+    return total

@@ -1,0 +1,27 @@
+"""The models of the axis of time: fresh ones, and those of weights files."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from torch import nn
+
+from ..weights import files
+from ..weights.model import Model
+from .auxiliary import TASKS, task_class
+from .network.interpolator import InterpolationNetwork, NetworkSettings
+
+
+def new_model(settings: NetworkSettings = NetworkSettings()) -> Model:
+    """Return a model with fresh weights, drawn from torch's global generator."""
+    return Model(InterpolationNetwork(settings), _new_tasks(settings), {})
+
+
+def load(weights: str) -> Model:
+    """Load the model of a packaged name or a file, on the CPU; see `ttt4d.weights.files.load`."""
+    return files.load(weights, files.TEMPORAL,
+                      lambda values: InterpolationNetwork(NetworkSettings.from_json(values)), _new_tasks)
+
+
+def _new_tasks(settings: NetworkSettings) -> Dict[str, nn.Module]:
+    return {name: task_class(name)(settings) for name in TASKS}

@@ -1,0 +1,107 @@
+"""The whole network: f feeds the motion and the refinement, so that what adaptation changes in f reaches both."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ...motion import warping
+from .features import FeatureExtractor, Strides
+from .motion import Motion
+from .refinement import Refinement
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The widths of the network, finest level first; stored with the weights."""
+
+    features: Tuple[int, ...] = (8, 16, 32, 48)
+    motion: Tuple[int, ...] = (24, 48, 64)
+    refinement: Tuple[int, ...] = (8, 16, 32)
+
+    def to_json(self) -> Dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Dict[str, Any]) -> "NetworkSettings":
+        return cls(**{name: tuple(widths) for name, widths in values.items()})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the network says of one time, all on the canvas: enough to make the frame there or at native resolution.
+
+    to0, to1: displacements from the grid at time t to each phase (batch, 3, k, j, i), voxels of the canvas.
+    weight: of warped phase 0 in the blend (batch, 1, k, j, i), in [0, 1].
+    residual: added to the blend (batch, 1, k, j, i), in units of the canvas intensities.
+    """
+
+    to0: Tensor
+    to1: Tensor
+    weight: Tensor
+    residual: Tensor
+
+    def item(self, number: int) -> "Estimate":
+        """One item of the batch, as a batch of one."""
+        return Estimate(*(x[number:number + 1] for x in vars(self).values()))
+
+    def blend(self, phase0: Tensor, phase1: Tensor) -> Tensor:
+        """The warped phases (batch, 1, k, j, i), weighted."""
+        warped1 = warping.warp(phase1, self.to1)
+        return warped1 + self.weight * (warping.warp(phase0, self.to0) - warped1)
+
+    def frame(self, phase0: Tensor, phase1: Tensor) -> Tensor:
+        """I_t = blend + residual (paper, interpolation)."""
+        return self.blend(phase0, phase1) + self.residual
+
+
+class InterpolationNetwork(nn.Module):
+    """f and h of the sideways Y; the auxiliary heads g live with their tasks."""
+
+    def __init__(self, settings: NetworkSettings = NetworkSettings()) -> None:
+        super().__init__()
+        self.settings = settings
+        self.features = FeatureExtractor(settings.features)
+        self.motion = Motion(settings.features, settings.motion)
+        self.refinement = Refinement(settings.features, settings.refinement)
+        for module in self.modules():
+            # Without normalisation layers, torch's own start shrinks the signal by half a layer and training crawls.
+            if isinstance(module, nn.Conv3d) and module.out_channels > 2:
+                nn.init.kaiming_normal_(module.weight, a=0.1)
+                nn.init.zeros_(module.bias)
+        self.motion.start_still()
+
+    def forward(self, phase0: Tensor, phase1: Tensor, time: Tensor, strides: Strides) -> Estimate:
+        """phase0, phase1 (batch, 1, k, j, i) in [0, 1] on a canvas of `padded_size`; time (batch,) in [0, 1]."""
+        # One batch for both phases: a batch of one falls to a slow 3D convolution on the CPU.
+        both = self.features(torch.cat([phase0, phase1]), strides)
+        features0, features1 = zip(*(level.chunk(2) for level in both))
+        return self.estimate(phase0, phase1, list(features0), list(features1), time)
+
+    def estimate(self, phase0: Tensor, phase1: Tensor, features0: List[Tensor], features1: List[Tensor],
+                 time: Tensor) -> Estimate:
+        """The same from features already extracted: what several times of one pair share."""
+        estimate = self.move(features0, features1, time)
+        return self.refine(estimate, phase0, phase1, features0, features1, time)
+
+    def move(self, features0: List[Tensor], features1: List[Tensor], time: Tensor) -> Estimate:
+        """Motion and confidence alone, without a residual."""
+        to0, to1, confidence = self.motion(features0, features1, time)
+        odds = torch.logit(1 - time.float(), eps=1e-4).view(-1, 1, 1, 1, 1)
+        return Estimate(to0, to1, torch.sigmoid(odds + confidence), torch.zeros_like(confidence))
+
+    def refine(self, estimate: Estimate, phase0: Tensor, phase1: Tensor, features0: List[Tensor],
+               features1: List[Tensor], time: Tensor) -> Estimate:
+        """The estimate with its confidence corrected at full resolution, and a residual."""
+        warped = warping.warp(phase0, estimate.to0), warping.warp(phase1, estimate.to1)
+        features = []
+        for a, b in list(zip(features0, features1))[:len(self.settings.refinement)]:
+            size = a.shape[2:]
+            features.append((warping.warp(a, warping.resize_displacement(estimate.to0, size)),
+                             warping.warp(b, warping.resize_displacement(estimate.to1, size))))
+        confidence, residual = self.refinement(warped, features, time)
+        weight = torch.sigmoid(torch.logit(estimate.weight, eps=1e-6) + confidence)
+        return Estimate(estimate.to0, estimate.to1, weight, residual)
