@@ -11,16 +11,6 @@ from typing import Iterator
 
 from ..errors import GeometryError, InputError
 
-READABLE = {
-    ".nrrd": "NrrdImageIO",
-    ".nhdr": "NrrdImageIO",
-    ".nii": "NiftiImageIO",
-    ".nii.gz": "NiftiImageIO",
-    ".mha": "MetaImageIO",
-    ".mhd": "MetaImageIO",
-}
-FORMATS = "NRRD (.nrrd, .nhdr), NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), or the folder of one DICOM series"
-
 
 def quoted(path: str) -> str:
     """The last part of a path, in quotes: a whole path would drown the sentence that names it."""
@@ -52,10 +42,7 @@ def _short_name(path: str) -> str:
     return name.value or path
 
 
-def suffix_of(path: str) -> str:
-    """The image suffix of a name in lower case, or ''."""
-    name = os.path.basename(path).lower()
-    return next((suffix for suffix in sorted(READABLE, key=len, reverse=True) if name.endswith(suffix)), "")
+
 
 
 def is_number(word: str) -> bool:

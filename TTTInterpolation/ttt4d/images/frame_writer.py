@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Dict, Optional, Sequence
+import gzip
+import os
+from typing import BinaryIO, Dict, Optional, Sequence
 
 import numpy as np
 
 from ..errors import OutputError
-from .nrrd import NRRD_TYPES
-from .output_paths import writing
+from .output_paths import temporary_file, writing
 from .volume import Geometry
+
+# What every format can hold.
+VOXEL_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 
 
 class FrameWriter(contextlib.AbstractContextManager):
@@ -26,7 +30,7 @@ class FrameWriter(contextlib.AbstractContextManager):
         if len(index) != len(acquired):
             raise ValueError(f"{len(index)} index values for {len(acquired)} marks")
         self.path, self.geometry, self.dtype = path, geometry, np.dtype(dtype)
-        if self.dtype.name not in NRRD_TYPES:
+        if self.dtype.name not in VOXEL_TYPES:
             raise OutputError(f"Voxels of type {self.dtype} cannot be written: convert the phases to int16 or float32.")
         self.index, self.acquired, self.provenance = tuple(index), tuple(acquired), dict(provenance)
         self.written = 0
@@ -71,3 +75,50 @@ class FrameWriter(contextlib.AbstractContextManager):
 
     def _discard(self) -> None:
         raise NotImplementedError
+
+
+class OneFileWriter(FrameWriter):
+    """All frames in one file, one after the other: a temporary file beside the output, renamed at the end."""
+
+    def _start(self) -> None:
+        self._file, self._temporary = temporary_file(os.path.realpath(self.path))  # of a link, what it leads to
+        try:
+            self._stream = self._begin(self._file)
+        except BaseException:
+            self._stream = self._file
+            self._discard()
+            raise
+
+    def _begin(self, file) -> BinaryIO:
+        """Write the header; returns the stream that takes the voxels."""
+        raise NotImplementedError
+
+    @property
+    def _voxel_type(self) -> np.dtype:
+        """The scalar type in the file."""
+        return self.dtype
+
+    def _write(self, number: int, array: np.ndarray) -> None:
+        write_voxels(self._stream, array, self._voxel_type)
+
+    def _finish(self) -> None:
+        self._stream.close()
+        self._file.close()
+        os.replace(self._temporary, os.path.realpath(self.path))
+
+    def _discard(self) -> None:
+        for stream in (self._stream, self._file):
+            with contextlib.suppress(OSError):  # closing writes what is left, which may be what failed
+                stream.close()
+        with contextlib.suppress(OSError):
+            os.remove(self._temporary)
+
+
+def gzip_stream(file: BinaryIO) -> gzip.GzipFile:
+    """A fast compressing stream; no name and no time in it, so that equal frames give equal files."""
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0)
+
+
+def write_voxels(stream: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:
+    for plane in array:  # a plane at a time, so that no second copy of the frame is made
+        stream.write(np.ascontiguousarray(plane, dtype=dtype.newbyteorder("<")))

@@ -9,19 +9,37 @@ import os
 import shutil
 import struct
 import tempfile
-from typing import List, Tuple
+from typing import BinaryIO, List, Tuple
 
 import numpy as np
 import SimpleITK as sitk
 
-from .files import name_for_itk
-from .marks import FRAME
-from .volume import Geometry
+from ...errors import OutputError
+from .. import marks
+from ..files import name_for_itk, reading
+from ..frame_writer import OneFileWriter, gzip_stream
+from ..marks import FRAME
+from ..sequence import PhaseSequence
+from ..volume import Geometry
+from . import itk
 
 NIFTI_LARGEST = 32767  # voxels along an axis
 _OWN_WORDS = b"ttt4d, not for clinical use"
 _NIFTI_TYPES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512,
                 "uint32": 768, "int64": 1024, "uint64": 1280}
+
+
+def read(path: str) -> PhaseSequence:
+    """Read a volume or a sequence."""
+    with reading(path):
+        itk.check_spacing(path, nifti_layout(path)[0])
+        reader = itk.open_header(path, "NiftiImageIO")
+    if reader.GetNumberOfComponents() > 1:
+        raise itk.colour_error(path, reader.GetNumberOfComponents())
+    itk.check_kind(path, itk.metadata_of(reader))
+    with reading(path):
+        image, marks_found = read_nifti(reader, path), nifti_marks(path)
+    return PhaseSequence.counted(itk.phases_of(path, image, marks=marks_found))
 
 
 def nifti_layout(path: str) -> Tuple[List[float], int]:
@@ -78,6 +96,21 @@ def read_nifti(reader: sitk.ImageFileReader, path: str) -> sitk.Image:
             shutil.copy(path, alone)
         reader.SetFileName(name_for_itk(alone))
         return reader.Execute()
+
+
+class Writer(OneFileWriter):
+    """A 4D NIfTI-1 file, gzipped by its name. Index, marks and provenance lie in a comment extension, as JSON."""
+
+    def _begin(self, file) -> BinaryIO:
+        if max(*self.geometry.shape, len(self.index)) > NIFTI_LARGEST:
+            raise OutputError(f"NIfTI takes no more than {NIFTI_LARGEST} voxels along an axis: end the output in "
+                              ".seq.nrrd.")
+        frames = [{"index": index, marks.FRAME: marks.mark(acquired)}
+                  for index, acquired in zip(self.index, self.acquired)]
+        comment = json.dumps({"index": "phase (%)", "frames": frames, "provenance": self.provenance}).encode()
+        stream = gzip_stream(file) if self.path.lower().endswith(".gz") else file
+        stream.write(nifti_header(self.geometry, self.dtype, len(frames), comment))
+        return stream
 
 
 def nifti_header(geometry: Geometry, dtype: np.dtype, frames: int, comment: bytes) -> bytes:

@@ -7,10 +7,17 @@ from typing import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import GeometryError, InputError
-from .files import FORMATS, is_number, name_for_itk, quoted, reading
-from .resampling import geometry_of
-from .volume import Volume
+from ...errors import GeometryError, InputError
+from ..files import is_number, name_for_itk, quoted, reading
+from ..resampling import geometry_of
+from ..sequence import PhaseSequence
+from ..volume import Volume
+from . import READABLE
+
+
+def read(path: str) -> PhaseSequence:
+    """Read the volume of the one DICOM series in a folder."""
+    return PhaseSequence.counted([read_dicom(path)])
 
 
 def read_dicom(folder: str) -> Volume:
@@ -19,7 +26,7 @@ def read_dicom(folder: str) -> Volume:
         named = name_for_itk(folder)
         series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(named)
     if not series:
-        raise InputError(f"The folder {quoted(folder)} holds no DICOM series: give {FORMATS}.")
+        raise InputError(f"The folder {quoted(folder)} holds no DICOM series: give {READABLE}.")
     if len(series) > 1:
         raise InputError(f"The folder {quoted(folder)} holds {len(series)} DICOM series: put the one to be used in a "
                          "folder of its own.")

@@ -1,0 +1,48 @@
+"""A folder with one NRRD file a frame: an output without a dot in its name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import List
+
+import numpy as np
+
+from .. import marks
+from ..frame_writer import FrameWriter, gzip_stream, write_voxels
+from ..output_paths import temporary_file
+from .nrrd import nrrd_header
+
+
+class Writer(FrameWriter):
+    """A folder of NRRD files frame_000.nrrd, ...; each is complete, under its own name, as soon as `write` returns."""
+
+    def _start(self) -> None:
+        self._made = not os.path.isdir(self.path)
+        self._frames: List[str] = []
+        if self._made:
+            os.mkdir(self.path)
+
+    def _write(self, number: int, array: np.ndarray) -> str:
+        keys = {**marks.words(self.index[number], self.acquired[number]), **self.provenance}
+        path = os.path.join(self.path, f"frame_{number:03d}.nrrd")
+        file, temporary = temporary_file(path)
+        self._frames.append(temporary)
+        with file:
+            file.write(nrrd_header(self.geometry, self.dtype, keys))
+            with gzip_stream(file) as stream:
+                write_voxels(stream, array, self.dtype)
+        os.replace(temporary, path)
+        self._frames[-1] = path
+        return path
+
+    def _finish(self) -> None:
+        pass
+
+    def _discard(self) -> None:
+        for path in self._frames:
+            with contextlib.suppress(OSError):
+                os.remove(path)
+        if self._made:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path)

@@ -1,0 +1,39 @@
+"""What a reader gives: the phases of one file or folder, in order of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence, Tuple
+
+from .volume import Volume
+
+
+@dataclass(frozen=True)
+class PhaseSequence:
+    """The phases of one sequence, in order. A single volume is a sequence of one phase.
+
+    Parameters
+    ----------
+    phases : tuple of Volume
+        The phases, in order of time.
+    index : tuple of float
+        One number a phase, strictly increasing: when it was acquired, in `index_unit`. 0, 1, 2, ... where the file
+        does not tell.
+    index_name : str
+        What the index counts, such as "phase" or "time"; "frame" where the file does not tell.
+    index_unit : str
+        Such as "%" or "ms"; "" where the file does not tell.
+    messages : tuple of str
+        What was assumed or changed while reading, a full sentence each, for the user and the report.
+    """
+
+    phases: Tuple[Volume, ...]
+    index: Tuple[float, ...]
+    index_name: str = "frame"
+    index_unit: str = ""
+    messages: Tuple[str, ...] = ()
+
+    @classmethod
+    def counted(cls, phases: Sequence[Volume], messages: Sequence[str] = ()) -> PhaseSequence:
+        """Return phases whose times nobody tells: they are counted from 0."""
+        return cls(tuple(phases), tuple(float(number) for number in range(len(phases))), messages=tuple(messages))
