@@ -102,13 +102,13 @@ class Job:
                 check_writable(path, request.inputs, folder)
         if request.sequence is not None:
             progress(Progress("reading", 0.005, "Reading the sequence"))
-            sequence = read_sequence(request.sequence)
+            sequence = read_sequence(request.sequence, messages)
             phases, phase_times = list(sequence.phases), sequence.index
         else:
             phases, phase_times = [], range(len(request.phases))
             for number, path in enumerate(request.phases):
                 progress(Progress("reading", 0.005 + 0.01 * number / len(request.phases), f"Reading phase {number}"))
-                phases.append(read_volume(path))
+                phases.append(read_volume(path, messages))
                 stop_if(cancelled)
         phase_times = request.phase_times or phase_times
         if len(phase_times) != len(phases):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import OutputError
 from .output_paths import temporary_file, writing
+from .sequence import FrameTimes
 from .volume import Geometry
 
 # What every format can hold.
@@ -26,13 +27,15 @@ class FrameWriter(contextlib.AbstractContextManager):
     """
 
     def __init__(self, path: str, geometry: Geometry, dtype, index: Sequence[float], acquired: Sequence[bool],
-                 provenance: Dict[str, str]) -> None:
+                 provenance: Dict[str, str], source: Optional[object] = None,
+                 times: Optional[FrameTimes] = None) -> None:
         if len(index) != len(acquired):
             raise ValueError(f"{len(index)} index values for {len(acquired)} marks")
         self.path, self.geometry, self.dtype = path, geometry, np.dtype(dtype)
         if self.dtype.name not in VOXEL_TYPES:
             raise OutputError(f"Voxels of type {self.dtype} cannot be written: convert the phases to int16 or float32.")
         self.index, self.acquired, self.provenance = tuple(index), tuple(acquired), dict(provenance)
+        self.source, self.times = source, times
         self.written = 0
 
     def write(self, number: int, array: np.ndarray) -> Optional[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import List
+from typing import List, Optional
 
 from ..errors import InputError
 from .files import quoted, reading
@@ -13,33 +13,40 @@ from .sequence import PhaseSequence
 from .volume import Volume
 
 
-def read_volume(path) -> Volume:
+def read_volume(path, messages: Optional[List[str]] = None) -> Volume:
     """The volume in a file, or in the folder of one DICOM series, with its own grid and scalar type.
 
-    A 4D file of one phase counts as a volume. Raises `InputError` or `GeometryError`.
+    A 4D file of one phase counts as a volume. messages: what was assumed while reading is appended. Raises `InputError` or `GeometryError`.
     """
     path = _existing(path)
-    phases = (DICOM.load().read(path) if os.path.isdir(path) else _read_file(path)).phases
-    if len(phases) > 1:
-        raise InputError(f"{quoted(path)} is a sequence of {len(phases)} phases, where one volume is needed: "
+    found = _read(path)
+    if len(found.phases) > 1:
+        raise InputError(f"{quoted(path)} is a sequence of {len(found.phases)} phases, where one volume is needed: "
                          "give it alone, as a sequence.")
-    return phases[0]
+    if messages is not None:
+        messages.extend(found.messages)
+    return found.phases[0]
 
 
-def read_sequence(path) -> PhaseSequence:
+def read_sequence(path, messages: Optional[List[str]] = None) -> PhaseSequence:
     """The phases in a 4D file (.seq.nrrd, 4D NIfTI, NRRD or MetaImage) or in a folder of phases.
 
     In a folder each image file, or each subfolder with one DICOM series, is a phase, in the natural order of their
     names (phase2 before phase10); other files are left alone. The phases of a folder keep their own grids.
-    Raises `InputError` or `GeometryError`.
+    messages: what was assumed while reading is appended. Raises `InputError` or `GeometryError`.
     """
     path = _existing(path)
     if os.path.isdir(path):
         entries = _phase_entries(path)
         if not entries:
             raise InputError(f"The folder {quoted(path)} holds no phases: give a folder with one image file a phase.")
-        return PhaseSequence.counted([read_volume(entry) for entry in entries])
-    return _read_file(path)
+        said: List[str] = []
+        found = PhaseSequence.counted([read_volume(entry, said) for entry in entries], said)
+    else:
+        found = _read(path)
+    if messages is not None:
+        messages.extend(found.messages)
+    return found
 
 
 def _existing(path) -> str:
@@ -61,8 +68,8 @@ def _phase_entries(folder: str) -> List[str]:
     return images or [path for path in paths if os.path.isdir(path)]
 
 
-def _read_file(path: str) -> PhaseSequence:
-    found = format_of(path)
+def _read(path: str) -> PhaseSequence:
+    found = DICOM if os.path.isdir(path) else format_of(path)
     if found is None:
         raise InputError(f"{quoted(path)} is not in a format that can be read: give {READABLE}.")
     return found.load().read(path)

@@ -9,6 +9,23 @@ from .volume import Volume
 
 
 @dataclass(frozen=True)
+class FrameTimes:
+    """When the frames of a result are, in the unit of the input.
+
+    Parameters
+    ----------
+    values : tuple of float
+        One number a frame, strictly increasing.
+    name, unit : str
+        What the numbers count, as in `PhaseSequence`.
+    """
+
+    values: Tuple[float, ...]
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True)
 class PhaseSequence:
     """The phases of one sequence, in order. A single volume is a sequence of one phase.
 

@@ -7,7 +7,7 @@ a direction. Physical points are LPS millimetres (x to the patient's left, y to 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -86,11 +86,14 @@ class Volume:
     """A three-dimensional image: an array (k, j, i) of any real scalar type, and its geometry.
 
     synthetic: whether its file says that it was computed, not measured.
+    source: what its format needs to write a result beside it, such as the two orientations of a NIfTI file; None where
+    there is nothing of the kind.
     """
 
     array: np.ndarray
     geometry: Geometry
     synthetic: bool = False
+    source: Optional[object] = None
 
     def __post_init__(self) -> None:
         if self.array.shape != tuple(self.geometry.shape):
