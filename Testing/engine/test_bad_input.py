@@ -123,7 +123,7 @@ SECOND_PHASES = {
         f, "cine.nii.gz", sitk.JoinSeries([to_sitk(volume(t)) for t in (0, 1)]))),
     "NaN voxels": ("NaN", lambda f: written(f, "nan.nrrd", filled(np.nan))),
     "infinite voxels": ("infinite", lambda f: written(f, "inf.nrrd", filled(np.inf))),
-    "a constant volume": ("same value", lambda f: written(f, "constant.nrrd", np.full(SMALL.size, 7, np.int16))),
+    "a constant volume": ("same value", lambda f: written(f, "constant.nrrd", np.full(SMALL.shape, 7, np.int16))),
     "a 2D image": ("two-dimensional", lambda f: written(f, "flat.nrrd", to_sitk(volume())[:, :, 2])),
     "an empty image": ("", lambda f: with_header(f, "empty.nrrd", b"sizes: 24 24 5", b"sizes: 24 24 0")),
     "zero spacing": ("spacing", lambda f: with_header(f, "zero.nrrd", b"(5,0,0)", b"(0,0,0)")),
@@ -252,7 +252,7 @@ def test_an_image_too_long_for_nifti_is_refused(tmp_path, capfd, small_weights):
     long = Geometry((2, 4, 32768), (1.0, 1.0, 1.0))
     names = []
     for number in range(2):
-        array = np.arange(np.prod(long.size), dtype=np.int32).reshape(long.size) + number
+        array = np.arange(np.prod(long.shape), dtype=np.int32).reshape(long.shape) + number
         names.append(written(tmp_path, f"long{number}.nrrd", Volume(array, long)))
     refused(tmp_path, capfd, "end the output in .seq.nrrd", *names, "-o", "out.nii", "--weights", small_weights,
             "--auxiliary", "none", "--canvas", "16")
@@ -321,7 +321,7 @@ def test_a_disk_that_gets_full_is_said_in_one_sentence_and_leaves_nothing(output
 
 def test_an_output_larger_than_the_free_space_is_refused_before_the_work(tmp_path, pair, capfd, small_weights):
     free = shutil.disk_usage(tmp_path).free
-    frames = free // (2 * int(np.prod(SMALL.size)))
+    frames = free // (2 * int(np.prod(SMALL.shape)))
     if frames >= 1000:
         pytest.skip("the disk holds more frames of this size than a run may have")
     refused(tmp_path, capfd, "free", *pair, "-o", "out.seq.nrrd", "--weights", small_weights, "--frames", "1000")

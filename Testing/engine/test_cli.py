@@ -143,7 +143,7 @@ def test_displacements_are_one_vector_image_a_frame_in_mm_and_lead_to_the_phase_
     assert files_in("motion") == [f"displacement_{n:03d}.nrrd" for n in range(4)]
     fields = [sitk.ReadImage(f"motion/{name}") for name in files_in("motion")]
     for field in fields:
-        assert (field.GetSize(), field.GetNumberOfComponentsPerPixel()) == (SMALL.size[::-1], 3)
+        assert (field.GetSize(), field.GetNumberOfComponentsPerPixel()) == (SMALL.shape[::-1], 3)
         assert field.GetOrigin() == pytest.approx(SMALL.origin)
     assert [field.GetMetaData("ttt4d.frame") for field in fields] == ["acquired", "synthetic", "synthetic", "acquired"]
     assert "Not for clinical use" in fields[1].GetMetaData("ttt4d.notice")

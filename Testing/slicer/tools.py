@@ -27,7 +27,8 @@ def cube_directions(angle: float = 0.4, left_handed: bool = False):
 
 
 def oblique(left_handed: bool = False) -> Geometry:
-    return Geometry(SMALL.size, SMALL.spacing, (12.345678901, -31.4159, 77.7), cube_directions(left_handed=left_handed))
+    return Geometry(SMALL.shape, SMALL.spacing, (12.345678901, -31.4159, 77.7),
+                    cube_directions(left_handed=left_handed))
 
 
 def heart(scene, geometry, times=(0.0, 1.0), dtype=np.int16):

@@ -16,7 +16,8 @@ from .volume import Volume
 def read_volume(path, messages: Optional[List[str]] = None) -> Volume:
     """The volume in a file, or in the folder of one DICOM series, with its own grid and scalar type.
 
-    A 4D file of one phase counts as a volume. messages: what was assumed while reading is appended. Raises `InputError` or `GeometryError`.
+    A 4D file of one phase counts as a volume. messages: what was assumed while reading is appended.
+    Raises `InputError` or `GeometryError`.
     """
     path = _existing(path)
     found = _read(path)
