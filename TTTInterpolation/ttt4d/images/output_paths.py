@@ -9,8 +9,6 @@ import shutil
 import uuid
 from typing import BinaryIO, Iterator, Optional, Sequence, Tuple
 
-from safetensors import SafetensorError
-
 from ..errors import OutputError
 from .files import quoted
 
@@ -68,7 +66,7 @@ def writing(path: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise OutputError(f"The disk is full: make room for {quoted(path)}, or choose another folder.") from error
         raise OutputError(f"{quoted(path)} cannot be written ({error.strerror}): choose another folder.") from error
-    except (RuntimeError, SafetensorError) as error:  # of SimpleITK and torch, and of weights
+    except RuntimeError as error:  # of SimpleITK and torch
         raise OutputError(f"{quoted(path)} cannot be written: make room, or choose another folder.") from error
 
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Optional, Tuple
+from typing import Iterable, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,15 @@ class ImageFormat:
         Name of the module in `ttt4d.images.formats`.
     outputs : tuple of str
         Endings of the outputs that it writes, in lower case.
+    folder_output : bool
+        Whether an output is a folder of files instead of one file.
     """
 
     name: str
     suffixes: Tuple[str, ...]
     module: str
     outputs: Tuple[str, ...] = ()
+    folder_output: bool = False
 
     def load(self) -> ModuleType:
         """Import the format's module."""
@@ -46,24 +49,49 @@ NRRD = ImageFormat("NRRD", (".nrrd", ".nhdr"), "nrrd", outputs=(".seq.nrrd",))
 NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz"), "nifti", outputs=(".nii.gz", ".nii"))
 METAIMAGE = ImageFormat("MetaImage", (".mha", ".mhd"), "metaimage")
 FORMATS = (NRRD, NIFTI, METAIMAGE)
-DICOM = ImageFormat("DICOM", (), "dicom")  # told by being a folder, not by a suffix
+DICOM = ImageFormat("DICOM", (), "dicom")  # recognised by being a folder, not by a suffix
 
+# For messages and help texts.
 READABLE = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS) + ", or the folder of one DICOM series"
+WRITABLE = " or ".join(", ".join(suffix for f in (*FORMATS, DICOM) for suffix in f.outputs).rsplit(", ", 1))
 
 
 def format_of(path: str) -> Optional[ImageFormat]:
     """Return the format of a file by its name, or None where no format has its ending.
 
+    Examples
+    --------
     >>> format_of("ES.NII.GZ").name
     'NIfTI'
     """
-    return next((f for f in FORMATS if os.path.basename(path).lower().endswith(f.suffixes)), None)
+    return next((f for f in FORMATS if _ending(path, f.suffixes)), None)
 
 
 def output_format_of(path: str) -> Optional[ImageFormat]:
     """Return the format of an output by its name, or None.
 
+    Examples
+    --------
     >>> output_format_of("heart.seq.nrrd").name
     'NRRD'
     """
-    return next((f for f in FORMATS if f.outputs and os.path.basename(path).lower().endswith(f.outputs)), None)
+    return next((f for f in (*FORMATS, DICOM) if _ending(path, f.outputs)), None)
+
+
+def stem_of(path: str) -> str:
+    """Return the name of a file without its folder and its format's ending.
+
+    Examples
+    --------
+    >>> stem_of("cine/beat.seq.nrrd"), stem_of("ES.NII.GZ"), stem_of("gated 0.5")
+    ('beat', 'ES', 'gated 0.5')
+    """
+    name = os.path.basename(os.path.normpath(path))
+    endings = [suffix for f in FORMATS for suffix in (*f.outputs, *f.suffixes)]
+    return name[:len(name) - max(len(_ending(name, [ending])) for ending in endings)]
+
+
+def _ending(path: str, endings: Iterable[str]) -> str:
+    """Return the ending that a path has, or ""."""
+    name = os.path.basename(os.path.normpath(path)).lower()
+    return next((ending for ending in endings if name.endswith(ending)), "")
