@@ -163,7 +163,7 @@ class Job:
             if displacements:
                 write_displacement(os.path.join(displacements, f"displacement_{number:03d}.nrrd"), geometry,
                                       frame.displacement,
-                                      {**marks.words(frame.index, frame.acquired), **words})
+                                      {**marks.metadata(frame.index, frame.acquired), **words})
             if preview:
                 preview.add(frame.array, frame.index, frame.acquired)
             report["seconds"]["writing"] += clock.monotonic() - began

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from ...errors import OutputError
 from .. import marks
-from ..files import name_for_itk, reading
+from ..files import name_for_itk, quoted, reading
 from ..frame_writer import OneFileWriter, gzip_stream
 from ..marks import FRAME
 from ..sequence import PhaseSequence
@@ -32,14 +32,14 @@ _NIFTI_TYPES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64
 def read(path: str) -> PhaseSequence:
     """Read a volume or a sequence."""
     with reading(path):
-        itk.check_spacing(path, nifti_layout(path)[0])
+        itk.check_spacing(quoted(path), nifti_layout(path)[0])
         reader = itk.open_header(path, "NiftiImageIO")
     if reader.GetNumberOfComponents() > 1:
         raise itk.colour_error(path, reader.GetNumberOfComponents())
     itk.check_kind(path, itk.metadata_of(reader))
     with reading(path):
         image, marks_found = read_nifti(reader, path), nifti_marks(path)
-    return PhaseSequence.counted(itk.phases_of(path, image, marks=marks_found))
+    return PhaseSequence.counted(itk.phases_of(path, image, marks_found, []))
 
 
 def nifti_layout(path: str) -> Tuple[List[float], int]:

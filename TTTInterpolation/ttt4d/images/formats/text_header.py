@@ -24,11 +24,14 @@ class TextHeader:
         Free entries: key/value pairs of NRRD, or all fields of MetaImage as they are spelled.
     data_start : int
         Byte of the file at which the voxels begin, if they are in the same file.
+    ended : bool
+        Whether the last line ends in a newline.
     """
 
     fields: Dict[str, str]
     metadata: Dict[str, str]
     data_start: int
+    ended: bool = True
 
 
 def read_nrrd_header(path: str) -> TextHeader:
@@ -51,7 +54,9 @@ def read_nrrd_header(path: str) -> TextHeader:
             elif separator:
                 name = key.strip().lower()
                 fields[_SYNONYMS.get(name, name)] = value.strip()
-        return TextHeader(fields, metadata, file.tell())
+        start = file.tell()
+        file.seek(start - 1)
+        return TextHeader(fields, metadata, start, file.read(1) == b"\n")
 
 
 def read_metaimage_header(path: str) -> TextHeader:
