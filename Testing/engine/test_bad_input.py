@@ -248,16 +248,6 @@ def test_a_device_or_pipe_is_never_replaced(arguments, tmp_path, pair, capfd, sm
     refused(tmp_path, capfd, "is a device or a pipe", *pair, *arguments, "--weights", small_weights)
 
 
-def test_an_image_too_long_for_nifti_is_refused(tmp_path, capfd, small_weights):
-    long = Geometry((2, 4, 32768), (1.0, 1.0, 1.0))
-    names = []
-    for number in range(2):
-        array = np.arange(np.prod(long.shape), dtype=np.int32).reshape(long.shape) + number
-        names.append(written(tmp_path, f"long{number}.nrrd", Volume(array, long)))
-    refused(tmp_path, capfd, "end the output in .seq.nrrd", *names, "-o", "out.nii", "--weights", small_weights,
-            "--auxiliary", "none", "--canvas", "16")
-
-
 @pytest.mark.parametrize("case", SEQUENCES)
 def test_a_sequence_that_cannot_be_used_is_refused_with_one_sentence(case, tmp_path, capfd, small_weights):
     words, make = SEQUENCES[case]

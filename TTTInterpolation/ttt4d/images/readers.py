@@ -8,7 +8,7 @@ from typing import List, Optional
 
 from ..errors import InputError
 from .files import quoted, reading
-from .formats import DICOM, READABLE, format_of
+from .formats import DICOM, FORMATS, READABLE, format_of
 from .sequence import PhaseSequence
 from .volume import Volume
 
@@ -65,7 +65,9 @@ def _phase_entries(folder: str) -> List[str]:
     with reading(folder):
         names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=natural)
     paths = [os.path.join(folder, name) for name in names]
-    images = [path for path in paths if os.path.isfile(path) and format_of(path)]
+    companions = tuple(ending for f in FORMATS for ending in f.companions)
+    images = [path for path in paths
+              if os.path.isfile(path) and format_of(path) and not path.lower().endswith(companions)]
     return images or [path for path in paths if os.path.isdir(path)]
 
 

@@ -175,8 +175,9 @@ def rectangular_geometry(name: str, shape: Sequence[int], matrix, origin) -> Tup
         u, _, vt = np.linalg.svd(direction)
         direction = u @ vt  # the nearest orthogonal matrix
         origin = places.mean(axis=0) - (direction * spacing) @ corners.mean(axis=0)
-    geometry = Geometry(tuple(int(size) for size in shape), tuple(spacing.tolist()), tuple(origin.tolist()),
-                        tuple(tuple(row) for row in direction.tolist()))
+    n_k, n_j, n_i = (int(size) for size in shape)
+    x, y, z = (_triple(row) for row in direction)
+    geometry = Geometry((n_k, n_j, n_i), _triple(spacing), _triple(origin), (x, y, z))
     moved = np.linalg.norm(places - geometry.index_to_world(corners), axis=1).max()
     if moved <= _SAME_PLACE * min(geometry.spacing):
         return geometry, ""
@@ -187,6 +188,11 @@ def rectangular_geometry(name: str, shape: Sequence[int], matrix, origin) -> Tup
 def _corners(shape: Sequence[int]) -> np.ndarray:
     """Return the indices (8, 3) of the corner voxels; no voxel moves farther between two grids than one of them."""
     return np.array(list(np.ndindex(2, 2, 2))) * (np.asarray(shape) - 1)
+
+
+def _triple(values: Iterable[float]) -> Triple:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 def _text(values) -> str:

@@ -30,12 +30,16 @@ class ImageFormat:
         Name of the module in `ttt4d.images.formats`.
     outputs : tuple of str
         Endings of the outputs that it writes, in lower case.
+    companions : tuple of str
+        Endings, in lower case, of files that hold the voxels for the header in another file. They can be given as well,
+        but are not counted as images of their own in a folder.
     """
 
     name: str
     suffixes: Tuple[str, ...]
     module: str
     outputs: Tuple[str, ...] = ()
+    companions: Tuple[str, ...] = ()
 
     def load(self) -> ModuleType:
         """Import the format's module."""
@@ -43,7 +47,8 @@ class ImageFormat:
 
 
 NRRD = ImageFormat("NRRD", (".nrrd", ".nhdr"), "nrrd", outputs=(".seq.nrrd",))
-NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz"), "nifti", outputs=(".nii.gz", ".nii"))
+NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".hdr.gz"), "nifti", outputs=(".nii.gz", ".nii"),
+                    companions=(".img", ".img.gz"))
 METAIMAGE = ImageFormat("MetaImage", (".mha", ".mhd"), "metaimage")
 FORMATS = (NRRD, NIFTI, METAIMAGE)
 DICOM = ImageFormat("DICOM", (), "dicom")  # told by being a folder, not by a suffix
@@ -57,7 +62,8 @@ def format_of(path: str) -> Optional[ImageFormat]:
     >>> format_of("ES.NII.GZ").name
     'NIfTI'
     """
-    return next((f for f in FORMATS if os.path.basename(path).lower().endswith(f.suffixes)), None)
+    name = os.path.basename(path).lower()
+    return next((f for f in FORMATS if name.endswith(f.suffixes + f.companions)), None)
 
 
 def output_format_of(path: str) -> Optional[ImageFormat]:
