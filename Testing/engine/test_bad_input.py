@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from shell import SMALL, files_in, pair, start  # noqa: F401 - fixtures
 from ttt4d.commands import cli
 from ttt4d.images.resampling import to_sitk
-from ttt4d.images.volume import Geometry, Volume
+from ttt4d.images.volume import Volume
 from ttt4d.images.writers import open_writer
 from ttt4d.temporal.phantom import beating_heart
 
