@@ -31,7 +31,7 @@ from typing import Callable, List, Optional, Tuple
 
 from ttt4d.commands.interpolate import add_settings, settings_of
 from ttt4d.errors import InputError, OutputError, UserError, WeightsError
-from ttt4d.images.formats import format_of, stem_of
+from ttt4d.images.formats import is_image_file, stem_of
 from ttt4d.images.phase_times import natural_key
 from ttt4d.settings import InterpolationSettings
 from ttt4d.weights import checksum, locate
@@ -227,7 +227,7 @@ def _rowsOfTable(path: str) -> List[dict]:
 
 
 def _images(folder: str) -> List[str]:
-    return [path for path in _visible(folder) if format_of(path)]
+    return [path for path in _visible(folder) if is_image_file(path)]
 
 
 def _subfolders(folder: str) -> List[str]:

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from shell import SMALL, files_in, pair, start  # noqa: F401 - fixtures
 from ttt4d.commands import cli
 from ttt4d.images.resampling import to_sitk
-from ttt4d.images.volume import Geometry, Volume
+from ttt4d.images.volume import Volume
 from ttt4d.images.writers import open_writer
 from ttt4d.temporal.phantom import beating_heart
 
@@ -246,16 +246,6 @@ def test_a_cycle_that_ends_as_it_began_is_refused(tmp_path, pair, capfd, small_w
 def test_a_device_or_pipe_is_never_replaced(arguments, tmp_path, pair, capfd, small_weights):
     os.mkfifo("pipe.seq.nrrd")
     refused(tmp_path, capfd, "is a device or a pipe", *pair, *arguments, "--weights", small_weights)
-
-
-def test_an_image_too_long_for_nifti_is_refused(tmp_path, capfd, small_weights):
-    long = Geometry((2, 4, 32768), (1.0, 1.0, 1.0))
-    names = []
-    for number in range(2):
-        array = np.arange(np.prod(long.shape), dtype=np.int32).reshape(long.shape) + number
-        names.append(written(tmp_path, f"long{number}.nrrd", Volume(array, long)))
-    refused(tmp_path, capfd, "end the output in .seq.nrrd", *names, "-o", "out.nii", "--weights", small_weights,
-            "--auxiliary", "none", "--canvas", "16")
 
 
 @pytest.mark.parametrize("case", SEQUENCES)

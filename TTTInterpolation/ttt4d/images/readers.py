@@ -8,7 +8,7 @@ from typing import Iterable, List, Optional, Sequence
 
 from ..errors import InputError
 from .files import quoted, reading
-from .formats import DICOM, READABLE, format_of, stem_of
+from .formats import DICOM, READABLE, format_of, is_image_file, stem_of
 from .phase_times import natural_key, times_in_names
 from .sequence import PhaseSequence
 from .volume import Volume
@@ -81,17 +81,11 @@ def read_sequence(path, messages: Optional[List[str]] = None) -> PhaseSequence:
 
 
 def _phase_entries(folder: str) -> List[str]:
-    """Return the image files, or else the subfolders, of a folder of phases, in natural order; none in a DICOM series.
-
-    Raises `InputError` for a folder without any file.
-    """
+    """Return the image files in a folder, in natural order; none in a folder of DICOM files."""
     with reading(folder):
-        names = [name for name in os.listdir(folder) if not name.startswith(".")]
-    if not names:
-        raise InputError(f"The folder {quoted(folder)} holds no phases: give a folder with one image file a phase.")
-    paths = [os.path.join(folder, name) for name in sorted(names, key=lambda name: natural_key(stem_of(name)))]
-    images = [path for path in paths if os.path.isfile(path) and format_of(path)]
-    return images or [path for path in paths if os.path.isdir(path)]
+        names = sorted(os.listdir(folder), key=lambda name: natural_key(stem_of(name)))
+    paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and is_image_file(name)]
+    return [path for path in paths if os.path.isfile(path)]
 
 
 def _read_entries(folder: str, entries: Sequence[str]) -> PhaseSequence:

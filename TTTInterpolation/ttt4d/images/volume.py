@@ -18,8 +18,7 @@ Triple = Tuple[float, float, float]
 # Axes up to this far from a right angle count as rounded, not as sheared, in degrees. Directions written with three
 # decimals stay below it.
 RIGHT_ANGLE_TOLERANCE = 0.1
-_SAME_PLACE = 1e-2  # of the smallest spacing: voxels that lie no farther apart lie at the same place
-_EXACT = 1e-6  # cosine of two axes that are perpendicular but for the rounding of single precision
+_PERPENDICULAR = 1e-5  # the cosine of two axes up to which they count as perpendicular: single precision leaves 1e-7
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Geometry:
         """Voxel index (..., 3) in (k, j, i) order of LPS mm."""
         return (np.asarray(point, dtype=float) - np.asarray(self.origin)) @ np.linalg.inv(self.matrix).T
 
-    def differences(self, other: "Geometry", tolerance: float = _SAME_PLACE) -> str:
+    def differences(self, other: "Geometry", tolerance: float = 1e-2) -> str:
         """What differs between two grids, in words; empty when they agree.
 
         tolerance: of every voxel's position, as a fraction of the smallest spacing.
@@ -93,14 +92,12 @@ class Volume:
     synthetic: whether its file says that it was computed, not measured.
     source: what its format needs to write a result beside it, such as the two orientations of a NIfTI file; None where
     there is nothing of the kind.
-    name: of the file that it was read from, for messages.
     """
 
     array: np.ndarray
     geometry: Geometry
     synthetic: bool = False
     source: Optional[object] = None
-    name: str = ""
 
     def __post_init__(self) -> None:
         if self.array.shape != tuple(self.geometry.shape):
@@ -145,7 +142,7 @@ def rectangular_geometry(name: str, shape: Sequence[int], matrix, origin) -> Tup
     geometry : Geometry
         The grid, its axes at right angles.
     message : str
-        A sentence for the user; empty where every voxel stays at its place.
+        A sentence for the user; empty where nothing was changed.
 
     Raises
     ------
@@ -171,24 +168,28 @@ def rectangular_geometry(name: str, shape: Sequence[int], matrix, origin) -> Tup
     if angle > RIGHT_ANGLE_TOLERANCE:
         raise GeometryError(f"The axes of {name} are {angle:.2g} degrees off a right angle (a sheared grid or a tilted "
                             "gantry): resample it to a rectangular grid first.")
-    corners = _corners(shape)
+    corners, message = _corners(shape), ""
     places = corners @ matrix.T + origin
-    if cosine > _EXACT:
+    if cosine > _PERPENDICULAR:
         u, _, vt = np.linalg.svd(direction)
         direction = u @ vt  # the nearest orthogonal matrix
         origin = places.mean(axis=0) - (direction * spacing) @ corners.mean(axis=0)
-    geometry = Geometry(tuple(int(size) for size in shape), tuple(spacing.tolist()), tuple(origin.tolist()),
-                        tuple(tuple(row) for row in direction.tolist()))
-    moved = np.linalg.norm(places - geometry.index_to_world(corners), axis=1).max()
-    if moved <= _SAME_PLACE * min(geometry.spacing):
-        return geometry, ""
-    return geometry, (f"The axes of {name} are {angle:.2g} degrees off a right angle: it is read on the nearest "
-                      f"rectangular grid, in which no voxel moves by more than {moved:.2g} mm.")
+        moved = np.linalg.norm(corners @ (direction * spacing).T + origin - places, axis=1).max()
+        message = (f"The axes of {name} are {angle:.2g} degrees off a right angle: it is read on the nearest "
+                   f"rectangular grid, in which no voxel moves by more than {moved:.2g} mm.")
+    n_k, n_j, n_i = (int(size) for size in shape)
+    x, y, z = (_triple(row) for row in direction)
+    return Geometry((n_k, n_j, n_i), _triple(spacing), _triple(origin), (x, y, z)), message
 
 
 def _corners(shape: Sequence[int]) -> np.ndarray:
     """Return the indices (8, 3) of the corner voxels; no voxel moves farther between two grids than one of them."""
     return np.array(list(np.ndindex(2, 2, 2))) * (np.asarray(shape) - 1)
+
+
+def _triple(values: Iterable[float]) -> Triple:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 def _text(values) -> str:

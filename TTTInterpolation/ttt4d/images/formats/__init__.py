@@ -30,6 +30,9 @@ class ImageFormat:
         Name of the module in `ttt4d.images.formats`.
     outputs : tuple of str
         Endings of the outputs that it writes, in lower case.
+    companions : tuple of str
+        Endings, in lower case, of files that hold the voxels for the header in another file. They can be given as well,
+        but are not counted as images of their own in a folder.
     folder_output : bool
         Whether an output is a folder of files instead of one file.
     """
@@ -38,6 +41,7 @@ class ImageFormat:
     suffixes: Tuple[str, ...]
     module: str
     outputs: Tuple[str, ...] = ()
+    companions: Tuple[str, ...] = ()
     folder_output: bool = False
 
     def load(self) -> ModuleType:
@@ -46,7 +50,8 @@ class ImageFormat:
 
 
 NRRD = ImageFormat("NRRD", (".nrrd", ".nhdr"), "nrrd", outputs=(".seq.nrrd",))
-NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz"), "nifti", outputs=(".nii.gz", ".nii"))
+NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".hdr.gz"), "nifti", outputs=(".nii.gz", ".nii"),
+                    companions=(".img", ".img.gz"))
 METAIMAGE = ImageFormat("MetaImage", (".mha", ".mhd"), "metaimage")
 FORMATS = (NRRD, NIFTI, METAIMAGE)
 DICOM = ImageFormat("DICOM", (), "dicom")  # recognised by being a folder, not by a suffix
@@ -64,7 +69,18 @@ def format_of(path: str) -> Optional[ImageFormat]:
     >>> format_of("ES.NII.GZ").name
     'NIfTI'
     """
-    return next((f for f in FORMATS if _ending(path, f.suffixes)), None)
+    return next((f for f in FORMATS if _ending(path, (*f.suffixes, *f.companions))), None)
+
+
+def is_image_file(path: str) -> bool:
+    """Return whether a file in a folder counts as an image, by its name; the voxels of another file do not.
+
+    Examples
+    --------
+    >>> is_image_file("ES.hdr"), is_image_file("ES.img"), is_image_file("notes.txt")
+    (True, False, False)
+    """
+    return any(_ending(path, f.suffixes) for f in FORMATS)
 
 
 def output_format_of(path: str) -> Optional[ImageFormat]:
@@ -87,7 +103,7 @@ def stem_of(path: str) -> str:
     ('beat', 'ES', 'gated 0.5')
     """
     name = os.path.basename(os.path.normpath(path))
-    endings = [suffix for f in FORMATS for suffix in (*f.outputs, *f.suffixes)]
+    endings = [suffix for f in FORMATS for suffix in (*f.outputs, *f.suffixes, *f.companions)]
     return name[:len(name) - max(len(_ending(name, [ending])) for ending in endings)]
 
 
