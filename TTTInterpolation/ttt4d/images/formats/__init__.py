@@ -54,10 +54,11 @@ NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".hdr.gz"), "nifti", ou
                     companions=(".img", ".img.gz"))
 METAIMAGE = ImageFormat("MetaImage", (".mha", ".mhd"), "metaimage")
 FORMATS = (NRRD, NIFTI, METAIMAGE)
-DICOM = ImageFormat("DICOM", (), "dicom")  # recognised by being a folder, not by a suffix
+# Recognised by being a folder or by the first bytes of a file: its files have names of any kind.
+DICOM = ImageFormat("DICOM", (), "dicom", outputs=(".dcm",), folder_output=True)
 
 # For messages and help texts.
-READABLE = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS) + ", or the folder of one DICOM series"
+READABLE = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS) + ", or DICOM (a file or a folder)"
 WRITABLE = " or ".join(", ".join(suffix for f in (*FORMATS, DICOM) for suffix in f.outputs).rsplit(", ", 1))
 
 

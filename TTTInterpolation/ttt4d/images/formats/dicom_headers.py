@@ -175,8 +175,8 @@ def _plane(header, path: str, number: int, frame: Dict[str, Any]) -> Plane:
     slope = 1.0 if slope is None else float(slope)
     intercept = 0.0 if intercept is None else float(intercept)
     if slope == 0 or not np.isfinite((slope, intercept)).all():
-        raise InputError(f"The Rescale Slope of {quoted(path)} is {slope:g} and its Intercept {intercept:g}, which gives "
-                         "no image: correct the file's header.")
+        raise InputError(f"The Rescale Slope of {quoted(path)} is {slope:g} and its Intercept {intercept:g}, which "
+                         "gives no image: correct the file's header.")
     times = {clock.name: clock.read(element) for clock in CLOCKS}
     contrasts = {name: _hashable(read(element)) for name, read in _CONTRASTS.items()}
     return Plane(path, number, header, (int(header.Rows), int(header.Columns)), spacing, axes / lengths,
@@ -195,13 +195,14 @@ def _pixel_spacing(element: Element, path: str, assumed: List[str]) -> Tuple[flo
     elif element("SequenceOfUltrasoundRegions"):
         region = element("SequenceOfUltrasoundRegions")[0]
         if {region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection")} != {3}:  # centimetres
-            raise InputError(f"The axes of {quoted(path)} are not both lengths: give a two-dimensional ultrasound image.")
+            raise InputError(f"The axes of {quoted(path)} are not both lengths: give a two-dimensional ultrasound "
+                             "image.")
         rows, columns = 10 * abs(region.PhysicalDeltaY), 10 * abs(region.PhysicalDeltaX)
     else:
         raise InputError(f"{quoted(path)} does not tell the size of its pixels (Pixel Spacing): add it to the header.")
     if _positive(rows) is None or _positive(columns) is None:
-        raise InputError(f"The Pixel Spacing of {quoted(path)} is {rows} x {columns} mm, which is not above zero: correct "
-                         "the file's header.")
+        raise InputError(f"The Pixel Spacing of {quoted(path)} is {rows} x {columns} mm, which is not above zero: "
+                         "correct the file's header.")
     return float(rows), float(columns)
 
 
@@ -243,8 +244,8 @@ def _vectors(header, path: str, count: int) -> Iterator[Dict[str, Any]]:
     elif not vectors and _positive(header.get("FrameTime")):
         vectors["FrameTimeVector"] = [float(header.FrameTime) * number for number in range(count)]
     if not vectors or any(len(vector) != count for vector in vectors.values()):
-        raise InputError(f"{quoted(path)} holds {count} frames but does not tell the place or the time of each: save each "
-                         "phase as a volume of its own.")
+        raise InputError(f"{quoted(path)} holds {count} frames but does not tell the place or the time of each: save "
+                         "each phase as a volume of its own.")
     if "TimeSlotVector" in vectors and _slot_length(header):
         vectors["FrameTimeVector"] = [(int(slot) - 1) * _slot_length(header) for slot in vectors["TimeSlotVector"]]
     place = _slice_positions(header, path) if "SliceVector" in vectors else None

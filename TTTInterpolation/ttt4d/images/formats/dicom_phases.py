@@ -15,7 +15,7 @@ from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ...errors import InputError
-from ..phase_times import strictly_increasing
+from ..phase_times import natural_key, strictly_increasing, times_in_names
 from ..volume import Geometry, rectangular_geometry
 from .dicom_headers import CLOCKS, Clock, Plane, varying_contrasts
 
@@ -140,16 +140,16 @@ def _even_step(positions: np.ndarray, normal: np.ndarray, name: str, messages: L
     uneven = np.abs(heights - fit).max()
     if uneven > _UNEVEN * spacing:
         steps = np.diff(heights)
-        raise InputError(f"The slices of {name} are not evenly spaced (from {steps.min():.4g} to {steps.max():.4g} mm: a "
-                         "slice is missing, or it is not one stack): complete the series.")
+        raise InputError(f"The slices of {name} are not evenly spaced (from {steps.min():.4g} to {steps.max():.4g} mm: "
+                         "a slice is missing, or it is not one stack): complete the series.")
     sideways = positions - positions[0] - np.outer(heights - heights[0], normal)
     aside = np.linalg.norm(sideways, axis=1).max()
     if aside > min(_ROUNDED, 0.25 * spacing):  # more than rounding does: a tilted gantry
         return (positions[-1] - positions[0]) / (count - 1)
     off = max(uneven, aside)
     if off > _WORTH_SAYING * spacing:
-        messages.append(f"The slices of {name} lie up to {off:.2g} mm ({off / spacing:.0%} of their spacing) off an even "
-                        "grid, as rounded positions do: read as evenly spaced.")
+        messages.append(f"The slices of {name} lie up to {off:.2g} mm ({off / spacing:.0%} of their spacing) off an "
+                        "even grid, as rounded positions do: read as evenly spaced.")
     return spacing * normal
 
 
@@ -270,7 +270,7 @@ def _by_rank(planes: Sequence[Plane], places: Sequence[int], clock: Clock) -> Li
 
 
 def _index(stacks: Sequence[Sequence[Plane]], order: Clock) -> Tuple[Tuple[float, ...], str, str]:
-    """Return the index of the phases, its name and its unit: true times, where some rise with the order of the phases."""
+    """Return the index of the phases, its name and its unit: true times, where some rise from phase to phase."""
     for clock in [clock for clock in (order, *CLOCKS) if clock.unit] + [order]:
         if not all(clock.name in plane.times for stack in stacks for plane in stack):
             continue
@@ -283,23 +283,20 @@ def _index(stacks: Sequence[Sequence[Plane]], order: Clock) -> Tuple[Tuple[float
 
 
 def _by_folder(planes: Sequence[Plane], root: str) -> Optional[Arrangement]:
-    """Return a phase for each subfolder, in the natural order of their names, where each holds one stack of one series."""
+    """Return a phase for each subfolder, in natural order of their names, where each holds one stack of one series."""
     folders: Dict[str, List[Plane]] = defaultdict(list)
     for plane in planes:
         folders[os.path.relpath(os.path.dirname(plane.file), root).split(os.sep)[0]].append(plane)
     if len(folders) < 2 or any(re.fullmatch(r"\d+(\.\d+){4,}", folder) for folder in folders):  # UIDs tell no order
         return None
-    stacks = []
-    for folder in sorted(folders, key=_natural):
+    stacks, names = [], sorted(folders, key=natural_key)
+    for folder in names:
         stack = folders[folder]
         if len({plane.series for plane in stack}) > 1 or not _one_grid(stack) or not _distinct(_places(stack)):
             return None
         stacks.append(_in_order(stack, _places(stack)))
-    return Arrangement(stacks, tuple(float(number) for number in range(len(stacks))))
-
-
-def _natural(name: str):
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name.lower())]
+    times, unit = times_in_names(names) or (tuple(float(number) for number in range(len(stacks))), "")
+    return Arrangement(stacks, times, "frame", unit)
 
 
 # -- what is there instead ---------------------------------------------------------------------------------------------
@@ -314,8 +311,8 @@ def _what_is_there(planes: Sequence[Plane], name: str) -> str:
             grids.append(plane)
     if series > 1:
         differ = f" on {len(grids)} grids of different size or orientation" if len(grids) > 1 else ""
-        return (f"{name} holds {series} DICOM series{differ}, and their headers do not tell them apart as phases of one "
-                "sequence: put the one to be used in a folder of its own.")
+        return (f"{name} holds {series} DICOM series{differ}, and their headers do not tell them apart as phases of "
+                "one sequence: put the one to be used in a folder of its own.")
     if len(grids) > 1:
         return (f"{name} holds {len(planes)} images of {len(grids)} different sizes or orientations, which do not form "
                 "one stack: put the images of one stack in a folder of their own.")
@@ -323,8 +320,8 @@ def _what_is_there(planes: Sequence[Plane], name: str) -> str:
     times = _times_there(planes)
     contrasts = varying_contrasts(planes)
     told = ", ".join([*times, *contrasts]) or "nothing in their headers tells an order in time"
-    uneven = len(set(counts.values())) > 1
-    many = f"{min(counts.values())} to {max(counts.values())} at a place" if uneven else f"{max(counts.values())} at each"
+    least, most = min(counts.values()), max(counts.values())
+    many = f"{most} at each" if least == most else f"{least} to {most} at a place"
     return (f"{name} holds several images at one place ({len(planes)} images at {len(counts)} places, {many}; {told}), "
             "which do not form an even set of phases: put each phase in a folder of its own.")
 
