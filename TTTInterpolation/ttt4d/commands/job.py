@@ -155,7 +155,9 @@ class Job:
         acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
         words = provenance(report)
-        writer = enter(open_writer(request.output, geometry, phases[0].array.dtype, index, acquired, words))
+        writer = enter(open_writer(request.output, geometry, phases[0].array.dtype, index, acquired, words,
+                                   phases[0].source))
+        report["messages"].extend(writer.messages)
         preview = Preview(phases) if preview_file else None
         for number, frame in enumerate(result.frames):
             began = clock.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-from typing import BinaryIO, Dict, Optional, Sequence
+from typing import BinaryIO, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class FrameWriter(contextlib.AbstractContextManager):
             raise OutputError(f"Voxels of type {self.dtype} cannot be written: convert the phases to int16 or float32.")
         self.index, self.acquired, self.provenance = tuple(index), tuple(acquired), dict(provenance)
         self.source, self.times = source, times
+        self.messages: List[str] = []  # what had to be assumed or rounded, for the user and the report
         self.written = 0
 
     def write(self, number: int, array: np.ndarray) -> Optional[str]:

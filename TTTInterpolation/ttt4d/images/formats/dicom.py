@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 import numpy as np
 
@@ -20,26 +19,16 @@ from ..files import quoted, reading
 from ..sequence import PhaseSequence
 from ..volume import Volume
 from . import READABLE
-from .dicom_headers import Plane, planes_of
+from .dicom_headers import Plane, Source, planes_of
 from .dicom_phases import Arrangement, arrange, stack_geometry, without_copies
 from .dicom_voxels import StoredValues, common_type, decoding, rescaled
+from .dicom_writer import Writer
+
+__all__ = ["Writer", "is_dicom", "read"]
 
 _MAGIC_AT = 128
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 _IMAGE_ELEMENTS = ("Rows", "Columns", "BitsAllocated")
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a result needs of the images that it was computed from (`Volume.source`).
-
-    Parameters
-    ----------
-    header : pydicom.Dataset
-        The header of the first slice of the first phase, without pixels.
-    """
-
-    header: Any
 
 
 def read(path: str) -> PhaseSequence:

@@ -21,6 +21,19 @@ Element = Callable[[str], Any]  # the value of an element by its keyword; None w
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a result needs of the images that it was computed from (`Volume.source`).
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        The header of the first slice of the first phase, without pixels.
+    """
+
+    header: Any
+
+
+@dataclass(frozen=True)
 class Plane:
     """One two-dimensional image, its place, its scaling and what tells it from the others at its place.
 

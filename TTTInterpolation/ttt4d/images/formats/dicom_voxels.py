@@ -88,7 +88,7 @@ def _decompressed(dataset, file: str) -> np.ndarray:
 def _decompressed_by_itk(dataset) -> np.ndarray:
     """Return the stored values by GDCM, from a copy without the elements by which it would rescale them."""
     import SimpleITK as sitk
-    from pydicom.dataset import Dataset, FileDataset
+    from pydicom.dataset import Dataset
 
     copy = Dataset()
     for keyword in _PIXEL_ELEMENTS:
@@ -97,10 +97,25 @@ def _decompressed_by_itk(dataset) -> np.ndarray:
     copy.SOPClassUID, copy.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "2.25.1"  # Secondary Capture
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "voxels.dcm")
-        whole = FileDataset(path, copy, preamble=bytes(128), file_meta=dataset.file_meta)
-        whole.is_little_endian, whole.is_implicit_VR = True, False
-        whole.save_as(path)
+        write_file(copy, path, dataset.file_meta.TransferSyntaxUID)
         return sitk.GetArrayFromImage(sitk.ReadImage(name_for_itk(path), imageIO="GDCMImageIO"))
+
+
+def write_file(dataset, path: str, syntax: str = "1.2.840.10008.1.2.1") -> None:
+    """Write a DICOM file, by default in explicit little endian byte order; pydicom 2 and 3 alike."""
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = syntax
+    dataset.file_meta = meta
+    if int(pydicom.__version__.split(".")[0]) >= 3:
+        pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    else:
+        dataset.is_little_endian, dataset.is_implicit_VR = True, False
+        dataset.preamble = bytes(128)
+        pydicom.dcmwrite(path, dataset, write_like_original=False)
 
 
 def rescaled(plane: Plane, stored: np.ndarray) -> np.ndarray:
