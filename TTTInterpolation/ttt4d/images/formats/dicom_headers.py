@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Callable, Dict, Hashable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Hashable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -259,8 +259,9 @@ def _vectors(header, path: str, count: int) -> Iterator[Dict[str, Any]]:
     if not vectors or any(len(vector) != count for vector in vectors.values()):
         raise InputError(f"{quoted(path)} holds {count} frames but does not tell the place or the time of each: save "
                          "each phase as a volume of its own.")
-    if "TimeSlotVector" in vectors and _slot_length(header):
-        vectors["FrameTimeVector"] = [(int(slot) - 1) * _slot_length(header) for slot in vectors["TimeSlotVector"]]
+    slot_length = _slot_length(header)
+    if "TimeSlotVector" in vectors and slot_length:
+        vectors["FrameTimeVector"] = [(int(slot) - 1) * slot_length for slot in vectors["TimeSlotVector"]]
     place = _slice_positions(header, path) if "SliceVector" in vectors else None
     for number in range(count):
         frame = {keyword: vector[number] for keyword, vector in vectors.items()}
@@ -398,7 +399,7 @@ def _positive(value: Any) -> Optional[float]:
     return number if np.isfinite(number) and number > 0 else None
 
 
-def varying_contrasts(planes: List[Plane]) -> List[str]:
+def varying_contrasts(planes: Sequence[Plane]) -> List[str]:
     """Return what differs among planes apart from place and time, such as "2 echo times"."""
     counts = {name: len({plane.contrasts[name] for plane in planes}) for name in _CONTRASTS}
     return [f"{count} {name}" for name, count in counts.items() if count > 1]

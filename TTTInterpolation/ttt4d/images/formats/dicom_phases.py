@@ -93,9 +93,12 @@ def without_copies(planes: Sequence[Plane], voxels: Callable[[Plane], np.ndarray
     kept = []
     for group in alike.values():
         seen: List[np.ndarray] = []
+        if len(group) == 1:
+            kept += group
+            continue
         for plane in group:
-            stored = voxels(plane) if len(group) > 1 else None
-            if stored is None or not any(np.array_equal(stored, other) for other in seen):
+            stored = voxels(plane)
+            if not any(np.array_equal(stored, other) for other in seen):
                 kept.append(plane)
                 seen.append(stored)
     if len(kept) < len(planes):

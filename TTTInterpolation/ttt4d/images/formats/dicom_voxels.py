@@ -6,13 +6,16 @@ import contextlib
 import os
 import tempfile
 import warnings
-from typing import Iterator, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...errors import InputError, UserError
 from ..files import name_for_itk, quoted, reading
 from .dicom_headers import Plane
+
+if TYPE_CHECKING:
+    from pydicom.uid import UID
 
 _PIXEL_ELEMENTS = ("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
                    "BitsStored", "HighBit", "PixelRepresentation", "PixelData")
@@ -36,14 +39,13 @@ class StoredValues:
 
     def __init__(self) -> None:
         self._file = ""
-        self._frames = np.empty(0)
+        self._frames = np.empty((0, 0, 0))
 
     def of(self, plane: Plane) -> np.ndarray:
         """Return the stored values of a plane, shape (rows, columns)."""
         if plane.file != self._file:
             with decoding(plane.file):
-                frames = _stored(plane.file)
-                self._frames = frames.reshape(-1, *plane.shape)
+                self._frames = _stored(plane.file).reshape(-1, *plane.shape)
             self._file = plane.file
         return self._frames[plane.frame]
 
@@ -61,7 +63,7 @@ def _stored(file: str) -> np.ndarray:
     return dataset.pixel_array
 
 
-def _plain_syntax(dataset) -> str:
+def _plain_syntax(dataset) -> UID:
     """Return the transfer syntax that a data set without a file meta header was read with."""
     from pydicom import uid
 
@@ -101,14 +103,14 @@ def _decompressed_by_itk(dataset) -> np.ndarray:
         return sitk.GetArrayFromImage(sitk.ReadImage(name_for_itk(path), imageIO="GDCMImageIO"))
 
 
-def write_file(dataset, path: str, syntax: str = "1.2.840.10008.1.2.1") -> None:
+def write_file(dataset, path: str, syntax: Optional[UID] = None) -> None:
     """Write a DICOM file, by default in explicit little endian byte order; pydicom 2 and 3 alike."""
     import pydicom
     from pydicom.dataset import FileMetaDataset
 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = syntax
+    meta.TransferSyntaxUID = syntax or pydicom.uid.ExplicitVRLittleEndian
     dataset.file_meta = meta
     if int(pydicom.__version__.split(".")[0]) >= 3:
         pydicom.dcmwrite(path, dataset, enforce_file_format=True)

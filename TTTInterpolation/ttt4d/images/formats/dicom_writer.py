@@ -53,7 +53,7 @@ class Writer(FrameWriter):
             self.messages.append(f"DICOM holds 16 bits a voxel: the values ({self.dtype}) are rounded to 65536 levels "
                                  "for each slice, by less than half a level.")
         self._outputs = contextlib.ExitStack()
-        self._folder = self._outputs.enter_context(staged(self.path, folder=True))
+        self._folder = str(self._outputs.enter_context(staged(self.path, folder=True)))
 
     def _write(self, number: int, array: np.ndarray) -> None:
         elements = {**self._frame_elements(number), "ContributingEquipmentSequence": self._equipment()}
