@@ -144,5 +144,6 @@ def _phases(arrangement: Arrangement, stored: StoredValues, name: str, messages:
         array = np.empty(geometry.shape, dtype)
         for k, plane in enumerate(stack):
             array[k] = rescaled(plane, raw.pop((plane.file, plane.frame)))
-        phases.append(Volume(array, geometry, stack[0].synthetic, source if number == 0 else None))
+        phases.append(Volume(array, geometry, stack[0].synthetic,
+                             source=source if number == 0 else None))
     return tuple(phases)
