@@ -91,11 +91,12 @@ class Job:
 
         from ..images.checks import check_phases
         from ..images.output_paths import check_writable
-        from ..images.readers import read_sequence, read_volume
+        from ..images.readers import check_inputs, read_sequence, read_volume
         from ..images.resampling import coverage, resample_to, to_type
         from ..images.writers import check_output
 
         request = self.request
+        check_inputs(request.inputs)
         check_output(request.output, request.inputs)
         for path, folder in ((request.displacements, True), (request.report, False), (request.preview, False)):
             if path is not None:

@@ -10,7 +10,7 @@ import sys
 import zlib
 from typing import Iterator
 
-from ..errors import GeometryError, InputError
+from ..errors import InputError
 
 
 def quoted(path: str) -> str:
@@ -53,33 +53,15 @@ def _short_name(path: str) -> str:
     return name.value or path
 
 
-def is_number(word: str) -> bool:
-    """Return whether a word of a header is a number.
-
-    Examples
-    --------
-    >>> is_number("1.5e-3"), is_number("none")
-    (True, False)
-    """
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 @contextlib.contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Raise the libraries' errors while `path` is read as an `InputError` or `GeometryError` with one sentence."""
+    """Raise the libraries' errors while `path` is read as an `InputError` with one sentence."""
     try:
         with quiet():
             yield
     except MemoryError:
         raise InputError(f"{quoted(path)} does not fit in memory: crop or resample it first.") from None
     except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise GeometryError(f"The axes of {quoted(path)} are not at right angles: resample it to a rectangular "
-                                "grid first.") from error
         raise _unreadable(path) from error
     except PermissionError as error:
         raise InputError(f"{quoted(path)} may not be opened: change its permissions, or copy it elsewhere.") from error

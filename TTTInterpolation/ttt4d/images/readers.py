@@ -8,7 +8,7 @@ from typing import Iterable, List, Optional, Sequence
 
 from ..errors import InputError
 from .files import quoted, reading
-from .formats import DICOM, READABLE, format_of, is_image_file, stem_of
+from .formats import DICOM, READABLE, ImageFormat, format_of, is_image_file, stem_of
 from .phase_times import natural_key, times_in_names
 from .sequence import PhaseSequence
 from .volume import Volume
@@ -18,15 +18,12 @@ _INDEX_NAMES = {"%": "phase", "ms": "time", "s": "time"}
 
 def check_inputs(paths: Iterable) -> None:
     """Raise `InputError` for the first path that does not exist or is in no known format, before any is read."""
-    for path in map(os.fspath, paths):
-        if not os.path.exists(path):
-            raise InputError(f"There is no file or folder {quoted(path)}: check the path.")
-        if not os.path.isdir(path) and format_of(path) is None:
-            raise InputError(f"{quoted(path)} is not in a format that can be read: give {READABLE}.")
+    for path in paths:
+        _format_of(os.fspath(path))
 
 
 def read_volume(path, messages: Optional[List[str]] = None) -> Volume:
-    """Read the volume in a file, or in the folder of one DICOM series, on its own grid and in its own scalar type.
+    """Read the volume in a file, or in a folder of DICOM files, on its own grid and in its own scalar type.
 
     A 4D file of one phase counts as a volume.
 
@@ -55,9 +52,10 @@ def read_volume(path, messages: Optional[List[str]] = None) -> Volume:
 def read_sequence(path, messages: Optional[List[str]] = None) -> PhaseSequence:
     """Read the phases in a 4D file (.seq.nrrd, 4D NIfTI, NRRD or MetaImage) or in a folder of phases.
 
-    In a folder each image file, or else each subfolder with one DICOM series, is a phase. They are ordered by the
-    numbers in their names (phase2 before phase10, 0.25 before 0.5), and these numbers are their times if the names
-    differ in nothing else. Other files are left alone. The phases of a folder keep their own grids.
+    In a folder each image file is a phase. They are ordered by the numbers in their names (phase2 before phase10, 0.25
+    before 0.5), and these numbers are their times if the names differ in nothing else. Other files are left alone. A
+    folder without image files is read as DICOM, with all that lies below it: its headers give the phases, or else its
+    subfolders do. The phases of a folder keep their own grids.
 
     Parameters
     ----------
@@ -72,7 +70,6 @@ def read_sequence(path, messages: Optional[List[str]] = None) -> PhaseSequence:
         The file is missing, damaged, of no known format, or no sequence.
     """
     path = os.fspath(path)
-    check_inputs([path])
     entries = _phase_entries(path) if os.path.isdir(path) else []
     found = _read_entries(path, entries) if entries else _read(path)
     if messages is not None:
@@ -89,7 +86,7 @@ def _phase_entries(folder: str) -> List[str]:
 
 
 def _read_entries(folder: str, entries: Sequence[str]) -> PhaseSequence:
-    """Read a folder with a file or subfolder a phase, at the times that are in their names."""
+    """Read a folder with a file a phase, at the times that are in their names."""
     messages: List[str] = []
     phases = [read_volume(entry, messages) for entry in entries]
     named = times_in_names([stem_of(entry) for entry in entries])
@@ -104,7 +101,18 @@ def _read_entries(folder: str, entries: Sequence[str]) -> PhaseSequence:
 
 def _read(path: str) -> PhaseSequence:
     """Read a file or a DICOM folder. Each phase gets the file's name, for messages."""
-    check_inputs([path])
-    found = (DICOM if os.path.isdir(path) else format_of(path)).load().read(path)
+    found = _format_of(path).load().read(path)
     phases = tuple(dataclasses.replace(phase, name=os.path.basename(os.path.normpath(path))) for phase in found.phases)
     return dataclasses.replace(found, phases=phases)
+
+
+def _format_of(path: str) -> ImageFormat:
+    """Return the format of a file or folder. Raises `InputError` where there is none."""
+    if not os.path.exists(path):
+        raise InputError(f"There is no file or folder {quoted(path)}: check the path.")
+    found = DICOM if os.path.isdir(path) else format_of(path)
+    if found is None and DICOM.load().is_dicom(path):
+        found = DICOM
+    if found is None:
+        raise InputError(f"{quoted(path)} is not in a format that can be read: give {READABLE}.")
+    return found

@@ -22,7 +22,8 @@ def open_writer(path, geometry: Geometry, dtype, index: Sequence[float], acquire
     Parameters
     ----------
     path : str or path-like
-        The output, `.seq.nrrd`, `.nii.gz` or `.nii`, or a folder for one .nrrd file a frame.
+        The output: `.seq.nrrd`, `.nii.gz` or `.nii`, `.dcm` for a folder with a DICOM series, or the name of a folder
+        for one .nrrd file a frame.
     geometry : Geometry
         The grid of every frame.
     dtype : numpy.dtype or type

@@ -84,7 +84,7 @@ def temporary_image(suffix: str, header: str, blocks: Iterable[bytes]) -> Iterat
 
 def check_kind(path: str, metadata: Dict[str, str]) -> None:
     """Raise `InputError` for a label map that says so."""
-    if metadata.get("intent_code") == "1002" or "LabelMap" in metadata.get("DataNodeClassName", ""):
+    if "LabelMap" in metadata.get("DataNodeClassName", ""):
         raise label_map_error(quoted(path))
 
 
@@ -140,19 +140,3 @@ def marks_of(metadata: Dict[str, str]) -> Sequence[str]:
     if items:
         return [items.get(number, "") for number in range(max(items) + 1)]
     return metadata.get(FRAMES, metadata.get(FRAME, "")).split()
-
-
-def open_header(path, image_io):
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(image_io)
-    reader.SetFileName(name_for_itk(path))
-    reader.ReadImageInformation()
-    check_dimension(path, reader.GetSize())
-    return reader
-
-
-def metadata_of(reader):
-    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-
-
-colour_error = vector_error
