@@ -12,14 +12,17 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttt4d.errors import GeometryError, InputError, UserError
 from ttt4d.images.readers import read_sequence, read_volume
-from ttt4d.images.volume import Volume
+from ttt4d.images.sequence import FrameTimes
+from ttt4d.images.volume import Geometry, Volume
+from ttt4d.images.writers import check_output, open_writer
 
-pydicom = pytest.importorskip("pydicom")
+pydicom = pytest.importorskip("pydicom", minversion="3")  # Python 3.9 has version 2, which the engine reads with too
 
 CT, MR, PET = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128"
 ENHANCED_CT, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.4.1"
@@ -517,3 +520,159 @@ def test_a_compression_that_pydicom_cannot_decode_is_decoded_by_simpleitk(monkey
     monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(no_decoder))
     for name in ("MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"):
         assert np.array_equal(read_volume(by_name[name]).array, expected), name
+
+
+# -- results as DICOM --------------------------------------------------------------------------------------------------
+
+
+GRID = Geometry((4, 6, 5), (8.0, 1.5, 1.25), (-30.0, 20.0, 5.0), ((0.6, 0.0, 0.8), (-0.8, 0.0, 0.6), (0.0, -1.0, 0.0)))
+
+
+def write(path, frames: Sequence[np.ndarray], geometry=GRID, source=None, times=None, acquired=None) -> List[str]:
+    """Write a result whose first and last frames are acquired; returns the writer's messages."""
+    acquired = acquired or [number in (0, len(frames) - 1) for number in range(len(frames))]
+    index = np.linspace(0, 100, len(frames)).tolist()
+    provenance = {"ttt4d.version": "1", "ttt4d.seed": "0"}
+    with open_writer(path, geometry, frames[0].dtype, index, acquired, provenance, source, times) as writer:
+        for number, frame in enumerate(frames):
+            writer.write(number, frame)
+    return writer.messages
+
+
+def instances(folder) -> List:
+    """The data sets of a result in the order in which a viewer shows them."""
+    return sorted((pydicom.dcmread(file) for file in Path(folder).iterdir()), key=lambda made: made.InstanceNumber)
+
+
+@pytest.mark.parametrize("times, keyword, values", [
+    (None, "TemporalPositionIdentifier", (1, 2, 3)),
+    (FrameTimes((0.0, 40.25, 80.0), "trigger time", "ms"), "TriggerTime", (0, 40.25, 80)),
+    (FrameTimes((0.0, 12.5, 90.0), "cardiac phase", "%"), "NominalPercentageOfCardiacPhase", (0, 12.5, 90)),
+    (FrameTimes((0.0, 1.5, 2.0), "time", "s"), "TemporalPositionTimeOffset", (0, 1.5, 2)),
+])
+def test_a_result_is_a_series_of_the_study_with_marks_and_times(tmp_path, times, keyword, values):
+    source = read_volume(series(tmp_path / "in", VOLUMES[0], TriggerTime=7, Manufacturer="Scanners", EchoTime=1.5))
+    assert write(tmp_path / "out.dcm", VOLUMES[:3], source.geometry, source.source, times) == []
+    made = instances(tmp_path / "out.dcm")
+    assert len(made) == 12 and len({one.SOPInstanceUID for one in made}) == 12
+    for number, one in enumerate(made):
+        frame, k = divmod(number, 4)
+        assert (one.PatientName, one.PatientID, one.StudyInstanceUID) == (NAME, "4711", "1.2.826.1")
+        assert one.SeriesInstanceUID == made[0].SeriesInstanceUID != "1.2.826.7"
+        assert one.FrameOfReferenceUID == "1.2.826.2" and one.SOPClassUID == MR and one.EchoTime == 1.5
+        assert one.ImageType[:2] == ["DERIVED", "SECONDARY"] and "not for clinical use" in one.SeriesDescription
+        assert np.allclose(one.ImagePositionPatient, place(k)) and one.NumberOfTemporalPositions == 3
+        assert np.array_equal(pydicom.pixels.apply_rescale(one.pixel_array, one), VOLUMES[frame][k])
+        assert ("synthetic" in one.ImageComments) == (frame == 1) == ("acquired" not in one.ImageComments)
+        assert one[keyword].value == values[frame]
+    found = read_sequence(tmp_path / "out.dcm")
+    assert all(np.array_equal(phase.array, volume) for phase, volume in zip(found.phases, VOLUMES[:3]))
+    assert [phase.synthetic for phase in found.phases] == [False, True, False]
+    assert np.allclose(found.index, values if times else (0, 50, 100))
+
+
+@pytest.mark.parametrize("sop", [ENHANCED_MR, ENHANCED_CT])
+def test_a_result_of_an_enhanced_input_is_enhanced(tmp_path, sop):
+    groups = [{"k": k} for k in range(4)]
+    source = read_volume(enhanced(tmp_path / "in.dcm", VOLUMES[0], groups, sop, Modality="MR" if "4.1" in sop else "CT"))
+    times = FrameTimes((5.0, 10.0, 20.5), "trigger time", "ms")
+    write(tmp_path / "out.dcm", VOLUMES[:3], source.geometry, source.source, times)
+    made = instances(tmp_path / "out.dcm")
+    assert [one.SOPClassUID for one in made] == [sop] * 3 and {one.PatientID for one in made} == {"4711"}
+    for number, one in enumerate(made):
+        assert np.array_equal(one.pixel_array, VOLUMES[number])
+        group = one.PerFrameFunctionalGroupsSequence[2]
+        assert np.allclose(group.PlanePositionSequence[0].ImagePositionPatient, place(2))
+        assert group.FrameContentSequence[0].TemporalPositionIndex == number + 1
+        assert group.CardiacSynchronizationSequence[0].NominalCardiacTriggerDelayTime == times.values[number]
+        assert ("synthetic" in group.FrameContentSequence[0].FrameComments) == (number == 1)
+    found = read_sequence(tmp_path / "out.dcm")
+    assert all(np.array_equal(phase.array, volume) for phase, volume in zip(found.phases, VOLUMES[:3]))
+    assert found.index == times.values and [phase.synthetic for phase in found.phases] == [False, True, False]
+
+
+def test_each_temporal_position_of_a_result_is_a_volume_to_simpleitk(tmp_path):
+    write(tmp_path / "out.dcm", VOLUMES[:3])
+    for number in range(3):
+        files = [str(path) for path in sorted((tmp_path / "out.dcm").iterdir())
+                 if pydicom.dcmread(path).TemporalPositionIdentifier == number + 1]
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames(files)
+        volume = reader.Execute()
+        assert np.array_equal(sitk.GetArrayFromImage(volume), VOLUMES[number])
+        assert np.allclose(volume.GetOrigin(), GRID.origin) and np.allclose(volume.GetSpacing(), (1.25, 1.5, 8))
+        assert np.allclose(np.reshape(volume.GetDirection(), (3, 3))[:, ::-1], GRID.direction)
+
+
+@settings(max_examples=15)
+@given(st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64"]),
+       st.integers(0, 2**31), st.sampled_from([1e-6, 1.0, 3.7e4]), st.booleans())
+def test_values_of_every_type_come_back_to_half_a_level(dtype, seed, scale, handed):
+    generator = np.random.default_rng(seed)
+    if dtype.startswith("float"):
+        frames = (generator.normal(size=(2, *GRID.shape)) * scale).astype(dtype)
+    else:
+        limits = np.iinfo("int32" if dtype == "int64" else dtype)
+        frames = generator.integers(limits.min, limits.max, (2, *GRID.shape), endpoint=True).astype(dtype)
+    direction = np.asarray(GRID.direction) * ([-1, 1, 1] if handed else [1, 1, 1])
+    geometry = Geometry(GRID.shape, GRID.spacing, GRID.origin, tuple(map(tuple, direction.tolist())))
+    with tempfile.TemporaryDirectory() as folder:
+        messages = write(os.path.join(folder, "out.dcm"), list(frames), geometry)
+        found = read_sequence(os.path.join(folder, "out.dcm"))
+    exact = dtype in ("int8", "uint8", "int16", "uint16")
+    assert any("half a level" in words for words in messages) == (not exact)
+    for phase, frame in zip(found.phases, frames):
+        index = np.rint(phase.geometry.world_to_index(geometry.index_to_world(np.argwhere(frame == frame)))).astype(int)
+        back = phase.array[tuple(index.T)].reshape(frame.shape)
+        level = 0 if exact else np.ptp(np.append(frame.astype(float), 0)) / 65535
+        assert np.abs(back - frame.astype(float)).max() <= 0.51 * level
+
+
+def test_an_input_of_another_format_gives_a_new_study_without_a_patient(tmp_path):
+    messages = write(tmp_path / "out.dcm", VOLUMES[:2])
+    (one, *_) = instances(tmp_path / "out.dcm")
+    assert one.PatientName == "" and one.PatientID == "" and one.StudyInstanceUID and one.Modality == "OT"
+    assert any("new study" in words for words in messages)
+
+
+def test_names_in_other_letters_are_kept(tmp_path):
+    source = read_volume(series(tmp_path / "in", VOLUMES[0], SpecificCharacterSet="ISO_IR 192", PatientName="Müller^Jörg"))
+    write(tmp_path / "out.dcm", VOLUMES[:2], source.geometry, source.source)
+    assert {str(one.PatientName) for one in instances(tmp_path / "out.dcm")} == {"Müller^Jörg"}
+
+
+@pytest.mark.parametrize("sop", [CT, MR, PET, ENHANCED_CT, ENHANCED_MR])
+def test_a_result_has_every_element_that_the_standard_demands_in_its_main_modules(tmp_path, sop):
+    utilities = pytest.importorskip("highdicom._module_utils")
+    if sop in (ENHANCED_CT, ENHANCED_MR):
+        source = read_volume(enhanced(tmp_path / "in.dcm", VOLUMES[0], [{"k": k} for k in range(4)], sop))
+    else:
+        source = read_volume(series(tmp_path / "in", VOLUMES[0], sop=sop))
+    write(tmp_path / "out.dcm", VOLUMES[:2], source.geometry, source.source)
+    for one in instances(tmp_path / "out.dcm"):
+        for module in ("patient", "general-study", "general-series", "frame-of-reference", "general-image", "sop-common"):
+            utilities.check_required_attributes(one, module)
+
+
+def test_a_result_beside_its_input_is_not_taken_for_phases(tmp_path):
+    series(tmp_path / "study" / "in", VOLUMES[0])
+    source = read_volume(tmp_path / "study" / "in")
+    write(tmp_path / "study" / "out.dcm", VOLUMES[:3], source.geometry, source.source)
+    messages: List[str] = []
+    assert np.array_equal(read_volume(tmp_path / "study", messages).array, VOLUMES[0])
+    assert any("results of this program" in words for words in messages)
+
+
+def test_a_result_that_is_stopped_leaves_nothing_behind(tmp_path):
+    check_output(tmp_path / "out.dcm", [])
+    with pytest.raises(KeyboardInterrupt):
+        with open_writer(tmp_path / "out.dcm", GRID, np.int16, [0, 100], [True, True], {}) as writer:
+            writer.write(0, VOLUMES[0])
+            raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_empty_is_not_written_into(tmp_path):
+    series(tmp_path / "out.dcm", VOLUMES[0])
+    with pytest.raises(UserError, match="not empty"):
+        check_output(tmp_path / "out.dcm", [])

@@ -165,9 +165,11 @@ class _Series:
 
     def _instance(self, number: int, stored: np.ndarray, elements: Dict[str, Any]):
         """Return an instance with the elements of the series and its own voxels."""
+        from pydicom.dataset import Dataset
         from pydicom.uid import generate_uid
 
-        dataset = copy.deepcopy(self._common)
+        dataset = Dataset()
+        dataset.update(self._common)
         now = datetime.now()
         _set(dataset, SOPInstanceUID=generate_uid(prefix=None), InstanceNumber=number,
              ContentDate=f"{now:%Y%m%d}", ContentTime=f"{now:%H%M%S}", Rows=stored.shape[-2], Columns=stored.shape[-1],
