@@ -53,7 +53,7 @@ def read(path: str) -> PhaseSequence:
     with reading(path), _invalid_header(path):
         header_file, voxel_file = _files_of(path)
         header, comment = _read_header(path, header_file)
-        _check_kind(path, header)
+        _check_kind(path, header, messages)
         geometry = _geometry(quoted(path), header, messages)
         frames = _read_frames(path, voxel_file, header, messages)
     own = comment.get("frames", [])
@@ -144,7 +144,7 @@ def _own_comment(header: Nifti1Header, file: BinaryIO) -> Dict[str, Any]:
         return {}
 
 
-def _check_kind(path: str, header: Nifti1Header) -> None:
+def _check_kind(path: str, header: Nifti1Header, messages: List[str]) -> None:
     """Raise `InputError` unless the file holds volumes of one real value per voxel."""
     if int(header["intent_code"]) == _LABEL:
         raise label_map_error(quoted(path))
@@ -162,6 +162,8 @@ def _check_kind(path: str, header: Nifti1Header) -> None:
                          "with one grey value a voxel.")
     if len(several) > 1:
         raise InputError(f"{quoted(path)} has {len(shape)} dimensions: give a volume, or a sequence of volumes.")
+    if several and several[0] != shape[3]:
+        messages.append(f"Axis {shape.index(several[0], 3) + 1} of {quoted(path)} is taken for its phases.")
 
 
 def _geometry(name: str, header: Nifti1Header, messages: List[str]) -> Geometry:
@@ -336,7 +338,10 @@ class Writer(OneFileWriter):
 
 
 def _new_header(geometry: Geometry, dtype: np.dtype, frames: int, source: Optional[object]) -> Nifti1Header:
-    """Return the header of so many frames on a grid, in the orientation of the input's header where that is one."""
+    """Return the header of so many frames on a grid.
+
+    It tells the orientation as the input's header does where that is one of NIfTI, and as much as that on another grid.
+    """
     import nibabel
 
     too_long = max(*geometry.shape, frames) > _NIFTI1_LARGEST
@@ -346,7 +351,11 @@ def _new_header(geometry: Geometry, dtype: np.dtype, frames: int, source: Option
     header.set_data_shape((*geometry.shape[::-1], frames))
     header.set_slope_inter(1, 0)
     header["descrip"] = _OWN_DESCRIPTION
-    if isinstance(source, nibabel.Nifti1Header) and not _geometry("", source, []).differences(geometry):
+    if not isinstance(source, nibabel.Nifti1Header):
+        codes = {"qform": 0, "sform": 1}
+    elif _geometry("", source, []).differences(geometry):
+        codes = {form: int(source[f"{form}_code"]) for form in ("qform", "sform")}
+    else:
         for field in _ORIENTATION:
             header[field] = source[field]
         header["pixdim"][:4] = source["pixdim"][:4]
@@ -354,9 +363,9 @@ def _new_header(geometry: Geometry, dtype: np.dtype, frames: int, source: Option
         return header
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = _LPS_OF_RAS @ geometry.matrix[:, ::-1], _LPS_OF_RAS @ geometry.origin
-    header.set_zooms((*geometry.spacing[::-1], 1))
+    header.set_qform(affine, codes["qform"])
+    header.set_sform(affine, codes["sform"])
     header.set_xyzt_units("mm")
-    header.set_sform(affine, 1)
     return header
 
 
