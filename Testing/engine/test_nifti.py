@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
+import ttt4d
 from ttt4d.commands import cli
 from ttt4d.errors import GeometryError, InputError, UserError
 from ttt4d.images.checks import check_phases
@@ -182,7 +183,8 @@ def test_the_images_that_nibabel_brings_are_read_as_it_reads_them_or_refused_wit
         assert "damaged" not in str(refusal)
         return
     expected = nibabel.load(path)
-    assert np.array_equal(frames_of(sequence), nibabel_frames(expected))
+    values = frames_of(sequence)
+    assert np.array_equal(values, nibabel_frames(expected).astype(values.dtype), equal_nan=True)
     assert np.allclose(places(sequence.phases[0].geometry), nibabel_places(expected), atol=1e-3)
 
 
@@ -230,16 +232,6 @@ def test_what_is_not_a_number_is_not_turned_into_zero_but_refused(tmp_path, valu
         assert np.array_equal(phases[-1].array, array.T, equal_nan=True)
     with pytest.raises(InputError, match="NaN or infinite"):
         check_phases(phases)
-
-
-def test_extended_precision_is_read_in_double_precision_and_said(tmp_path):
-    if np.dtype(np.longdouble).itemsize != 16:
-        pytest.skip("this machine has no 16-byte floats")
-    path = save(image(voxels(dtype="float64").astype(np.longdouble)), tmp_path / "phase.nii")
-    messages = []
-    volume = read_volume(path, messages)
-    assert volume.array.dtype == np.float64 and np.array_equal(volume.array, voxels(dtype="float64").T)
-    assert len(messages) == 1 and "'phase.nii' has voxels in extended precision" in messages[0]
 
 
 # -- orientation -------------------------------------------------------------------------------------------------------
@@ -531,7 +523,7 @@ RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
     (lambda: image(voxels((*SHAPE, 3)), intent_code=1002), "is a label map"),
     (lambda: image(voxels(dtype="uint8"), intent_code=1002), "is a label map"),
     (lambda: image(voxels((*SHAPE, 2, 3))), "has 5 dimensions"),
-    (lambda: image(voxels(SHAPE[:2])), "two-dimensional"),
+    (lambda: image(voxels(SHAPE[:2])), "is an empty or two-dimensional"),
 ], ids=["complex", "rgb", "vector", "warp", "labels-4d", "labels", "five", "flat"])
 @pytest.mark.parametrize("kind", ["single", "single-2"])
 def test_what_is_not_an_image_of_grey_values_is_refused_for_the_true_reason(tmp_path, made, words, kind):
@@ -581,11 +573,14 @@ def test_a_damaged_file_is_called_damaged(tmp_path, capfd, name, change):
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("offset, fmt, values", [(70, "<h", [7777]), (112, "<2f", [2, float("nan")])],
-                         ids=["type", "intercept"])
-def test_a_header_that_makes_no_sense_is_refused_with_what_is_wrong_in_it(tmp_path, capfd, offset, fmt, values):
+@pytest.mark.parametrize("offset, fmt, values, words", [
+    (70, "<h", [7777], "'phase.nii' has voxels of a type that cannot be read \\(NIfTI code 7777\\)"),
+    (70, "<h", [1], "'phase.nii' has voxels of a type that cannot be read \\(NIfTI code 1\\)"),
+    (112, "<2f", [2, float("nan")], "The header of 'phase.nii' is not valid \\(.*intercept nan\\)"),
+])
+def test_a_header_that_makes_no_sense_is_refused_with_what_is_wrong_in_it(tmp_path, capfd, offset, fmt, values, words):
     path = patch(save(image(voxels()), tmp_path / "phase.nii"), offset, fmt, *values)
-    with pytest.raises(InputError, match="The header of 'phase.nii' is not valid NIfTI"):
+    with pytest.raises(InputError, match=words):
         read_volume(path)
     assert capfd.readouterr().err == ""
 
@@ -652,4 +647,5 @@ def test_nibabel_is_loaded_only_where_a_nifti_file_is_read(tmp_path):
                "ttt4d.images.readers.read_volume(sys.argv[1])\n"
                "assert 'nibabel' in sys.modules")
     path = save(image(voxels()), tmp_path / "phase.nii")
-    subprocess.run([sys.executable, "-c", program, path], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(ttt4d.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", program, path], check=True, env=environment)

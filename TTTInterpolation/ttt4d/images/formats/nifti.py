@@ -55,7 +55,7 @@ def read(path: str) -> PhaseSequence:
         header, comment = _read_header(path, header_file)
         _check_kind(path, header, messages)
         geometry = _geometry(quoted(path), header, messages)
-        frames = _read_frames(path, voxel_file, header, messages)
+        frames = _read_frames(voxel_file, header)
     own = comment.get("frames", [])
     synthetic = [len(own) == len(frames) and own[number].get(marks.FRAME) == marks.SYNTHETIC
                  for number in range(len(frames))]
@@ -74,7 +74,7 @@ def _invalid_header(path: str) -> Iterator[None]:
     try:
         yield
     except HeaderDataError as error:
-        raise InputError(f"The header of {quoted(path)} is not valid NIfTI ({error}): correct it, or get the file "
+        raise InputError(f"The header of {quoted(path)} is not valid ({error}): correct it, or get the file "
                          "again.") from error
 
 
@@ -148,7 +148,7 @@ def _check_kind(path: str, header: Nifti1Header, messages: List[str]) -> None:
     """Raise `InputError` unless the file holds volumes of one real value per voxel."""
     if int(header["intent_code"]) == _LABEL:
         raise label_map_error(quoted(path))
-    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    shape, dtype = header.get_data_shape(), _voxel_type(path, header)
     if len(shape) < 3 or min(shape) < 1:
         raise InputError(f"{quoted(path)} is an empty or two-dimensional image: give a volume.")
     if dtype.names:
@@ -164,6 +164,19 @@ def _check_kind(path: str, header: Nifti1Header, messages: List[str]) -> None:
         raise InputError(f"{quoted(path)} has {len(shape)} dimensions: give a volume, or a sequence of volumes.")
     if several and several[0] != shape[3]:
         messages.append(f"Axis {shape.index(several[0], 3) + 1} of {quoted(path)} is taken for its phases.")
+
+
+def _voxel_type(path: str, header: Nifti1Header) -> np.dtype:
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        dtype = header.get_data_dtype()
+    except (HeaderDataError, KeyError):  # a code that is known but cannot be read; one that is not known
+        dtype = np.dtype("V")
+    if dtype.kind == "V" and not dtype.names:
+        raise InputError(f"{quoted(path)} has voxels of a type that cannot be read (NIfTI code {header['datatype']}): "
+                         "convert it to int16 or float32 first.")
+    return dtype
 
 
 def _geometry(name: str, header: Nifti1Header, messages: List[str]) -> Geometry:
@@ -242,7 +255,7 @@ def _lps(header: Nifti1Header, affine: np.ndarray) -> Tuple[np.ndarray, np.ndarr
     return lps[:, 2::-1], lps[:, 3]
 
 
-def _read_frames(path: str, voxel_file: str, header: Nifti1Header, messages: List[str]) -> List[np.ndarray]:
+def _read_frames(voxel_file: str, header: Nifti1Header) -> List[np.ndarray]:
     """Return the frames (k, j, i), scaled as the header says."""
     from nibabel.arrayproxy import ArrayProxy
 
@@ -254,9 +267,6 @@ def _read_frames(path: str, voxel_file: str, header: Nifti1Header, messages: Lis
     slope, inter = header.get_slope_inter()
     slope, inter = (1.0, 0.0) if slope is None else (slope, inter)  # a slope of 0 stands for no scaling
     dtype = stored.dtype if (slope, inter) == (1, 0) else _scaled_type(stored, slope, inter)
-    if dtype.itemsize > 8:
-        dtype = np.dtype(np.float64)
-        messages.append(f"{quoted(path)} has voxels in extended precision: they are read in double precision.")
     return [_scaled(frame, slope, inter, dtype) for frame in stored.T.reshape(-1, *stored.shape[2::-1])]
 
 
@@ -280,7 +290,7 @@ def _scaled_type(stored: np.ndarray, slope: float, inter: float) -> np.dtype:
         return np.dtype(np.float64)
     largest = max(abs(slope * value + inter) for value in (limits.min, limits.max))
     with np.errstate(over="ignore"):
-        precise = np.spacing(np.float32(largest)) <= abs(slope) / 256  # of one grey level
+        precise = np.spacing(np.float32(largest)) <= abs(slope) / 64  # of one grey level
     return np.dtype(np.float32 if precise else np.float64)
 
 
