@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence, Tuple
 
 from .errors import SettingsError
 from .temporal.auxiliary import TASKS
@@ -25,13 +25,14 @@ class AdaptationSettings:
     learning_rate: of those steps; None takes the task's own.
     """
 
+    tasks: ClassVar[Mapping[str, str]] = TASKS
     auxiliary: str = DEFAULT_AUXILIARY
     scheme: str = "online"
     iterations: Optional[int] = None
     learning_rate: Optional[float] = None
 
     def __post_init__(self) -> None:
-        known = (NO_ADAPTATION, *TASKS)
+        known = (NO_ADAPTATION, *self.tasks)
         if self.auxiliary not in known:
             raise SettingsError(f"Unknown auxiliary task '{self.auxiliary}': choose one of {', '.join(known)}.")
         if self.scheme not in SCHEMES:

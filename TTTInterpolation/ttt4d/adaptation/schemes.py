@@ -67,14 +67,13 @@ class Adaptation:
     def learn(self, batches: Numbered) -> None:
         """`iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
 
-        Taken back where L_g did not fall on draws it did not learn from: a step too long must not cost the patient's
-        frames.
+        Taken back where the task's held-out loss did not fall: a step too long must not cost the patient's images.
         """
         before, expected = copy.deepcopy(self.learning.state_dict()), self.held_out_loss(batches)
         for _ in range(self.iterations):
             for number, batch in batches:
                 self.step(number, batch)
-        kept = self.held_out_loss(batches) <= expected  # False where either is not a number
+        kept = self.held_out_loss(batches) <= (1 - self.task.least_gain) * expected  # False where either is not a number
         if not kept:
             self.learning.load_state_dict(before)
             # What the optimiser remembers of these steps must not push the next batch.
@@ -82,7 +81,7 @@ class Adaptation:
         self.accepted.update((number, kept) for number, _ in batches)
 
     def step(self, number: int, batch: Batch) -> None:
-        loss = self._loss(batch, self.generator)
+        loss = self._of(self.task.loss, batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -92,14 +91,14 @@ class Adaptation:
 
     @torch.no_grad()
     def held_out_loss(self, batches: Numbered) -> float:
-        """Mean L_g over draws of its own, the same at every call."""
+        """Mean of the task's held-out loss over the batches; its draws are the same at every call."""
         generator = Generator().manual_seed(self.seed + 1)
-        losses = [self._loss(batch, generator) for _, batch in batches for _ in range(4)]
+        losses = [self._of(self.task.held_out_loss, batch, generator) for _, batch in batches]
         return torch.stack(losses).mean().item()
 
-    def _loss(self, batch: Batch, generator: Generator) -> Tensor:
+    def _of(self, loss: Callable[[nn.Module, Batch, Generator], Tensor], batch: Batch, generator: Generator) -> Tensor:
         with mixed_precision(batch.device, batch.grid):
-            return self.task.loss(self.network, batch, generator)
+            return loss(self.network, batch, generator)
 
 
 def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
