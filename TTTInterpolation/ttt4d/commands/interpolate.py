@@ -3,7 +3,7 @@
   ttt4d interpolate ED.nii.gz ES.nii.gz -o heart.seq.nrrd --frames 9
   ttt4d interpolate cine_4d.nii.gz -o cine.nii.gz --frames-between 2 --cyclic
 
-Reads NRRD, NIfTI, MetaImage and DICOM series; sequences as a .seq.nrrd or 4D file, or a folder of phases.
+A sequence is a 4D file such as .seq.nrrd, or a folder of phases.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import sys
 from typing import Any, Dict
 
+from ..images.formats import READABLE, WRITABLE
 from ..progress import never
 from ..settings import NO_ADAPTATION, SCHEMES, AdaptationSettings, InterpolationSettings
 from ..temporal.auxiliary import TASKS
@@ -23,9 +24,9 @@ from .request import Request
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="PHASE",
-                        help="two phases (or more) in order of time, or one sequence")
+                        help=f"two phases (or more) in order of time, or one sequence: {READABLE}")
     parser.add_argument("-o", "--output", required=True, metavar="OUT",
-                        help="a .seq.nrrd (3D Slicer), a 4D .nii.gz or .nii, or a folder for one .nrrd a frame")
+                        help=f"a name that ends in {WRITABLE}, or a folder for one .nrrd a frame")
     parser.add_argument("--cyclic", action="store_true", help="also go from the last phase back to the first")
     add_settings(parser)
     also = parser.add_argument_group("also write")
