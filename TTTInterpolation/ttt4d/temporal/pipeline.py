@@ -23,7 +23,7 @@ import torch
 from .. import devices
 from ..adaptation.schemes import LOOPS, Adaptation
 from ..errors import GeometryError, InputError
-from ..images.intensity import IntensityScale
+from ..images.intensity import Fences, IntensityScale
 from ..images.volume import Volume
 from ..motion import warping
 from ..progress import CancelCheck, Progress, ProgressCallback, ignore, never, stop_if
@@ -141,7 +141,7 @@ class _Run:
         self.pairs = list(zip(phases, phases[1:] + (phases[:1] if settings.cyclic else [])))
         self.index = settings.index(phase_times)
         self.count = len(self.index)
-        self.dtype = IntensityScale.of(phases).dtype
+        self.dtype, self.fences = phases[0].array.dtype, Fences.of(phases)
         self.voxels = canvas_voxels(self.device, phases[0].array.size)
         self.halvings = HALVINGS
         self.adapted = 0.0
@@ -152,7 +152,8 @@ class _Run:
             "settings": {**settings.to_json(), "weights": interpolator.name},
             "weights": {"name": interpolator.name, "sha256": checksum(interpolator.path),
                         "date": self.model.card.get("date")},
-            "device": str(self.device), "messages": list(interpolator.messages), "seconds": self.seconds,
+            "device": str(self.device), "seconds": self.seconds,
+            "messages": [*interpolator.messages, *filter(None, [self.fences.message])],
             "adaptation": [], "frames": [], "not_for_clinical_use": True}
 
     def frames(self) -> Iterator[Frame]:
@@ -217,7 +218,8 @@ class _Run:
 
     def _on_canvas(self, phase: Volume) -> torch.Tensor:
         stop_if(self.cancelled)
-        return self.canvas.scaled_phase(IntensityScale.of([phase]).to_unit(phase.array)).to(self.device)
+        scale = IntensityScale.of([phase], self.fences)
+        return self.canvas.scaled_phase(scale.to_network(phase.array)).to(self.device)
 
     # -- interpolation ---------------------------------------------------------------------------------------------
 
@@ -227,7 +229,7 @@ class _Run:
         if already <= 0:
             yield self._frame(phase0.array, pair, 0.0, True, self.reached)
             already = 1
-        scale = IntensityScale.of([phase0, phase1])
+        scale = IntensityScale.of([phase0, phase1], self.fences)
         native0, native1 = (scale.to_unit(phase.array).to(self.device) for phase in (phase0, phase1))
         residual_scale = self._residual_scale(scale, phase0, phase1)
         led_on = None
@@ -288,10 +290,9 @@ class _Run:
             stop_if(self.cancelled)
         return array, displacement
 
-    @staticmethod
-    def _residual_scale(scale: IntensityScale, phase0: Volume, phase1: Volume):
+    def _residual_scale(self, scale: IntensityScale, phase0: Volume, phase1: Volume):
         """From the canvas's intensities, each phase scaled by its own range, to the pair's one scale, at a time."""
-        own = [IntensityScale.of([phase]) for phase in (phase0, phase1)]
+        own = [IntensityScale.of([phase], self.fences) for phase in (phase0, phase1)]
         ratio = [(s.high - s.low) / (scale.high - scale.low) for s in own]
         return lambda time: (1 - time) * ratio[0] + time * ratio[1]
 
