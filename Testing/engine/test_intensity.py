@@ -15,20 +15,20 @@ from ttt4d.temporal.pipeline import Interpolator
 
 SHAPE = (6, 48, 48)
 GRID = Geometry(SHAPE, (8.0, 2.6, 2.6))
-K, J, I = np.indices(SHAPE).astype(float)
-OUTSIDE = np.hypot(J - 23.5, I - 23.5) > 22
-MEASURED = (np.hypot(J - 23.5, I - 23.5) < 19) & (J > 10)  # no outlier is there, nor beside it
+KK, JJ, II = np.indices(SHAPE).astype(float)
+OUTSIDE = np.hypot(JJ - 23.5, II - 23.5) > 22
+MEASURED = (np.hypot(JJ - 23.5, II - 23.5) < 19) & (JJ > 10)  # no outlier is there, nor beside it
 
 
 def body(time: float) -> np.ndarray:
     """A disc with rings in a textured body: it moves by 4 voxels along i and shrinks."""
     draws = np.random.default_rng(3)
-    texture = 300 + sum(25 * np.sin(draws.uniform(0.2, 0.7) * I + draws.uniform(0.2, 0.7) * J + draws.uniform(0, 6))
+    texture = 300 + sum(25 * np.sin(draws.uniform(0.2, 0.7) * II + draws.uniform(0.2, 0.7) * JJ + draws.uniform(0, 6))
                         for _ in range(5))
     radius = 11 - 3 * time
-    distance = np.hypot(J - 24, I - (22 + 4 * time))
+    distance = np.hypot(JJ - 24, II - (22 + 4 * time))
     inside = 1 / (1 + np.exp((distance - radius) / 0.8))
-    return texture * (1 - inside) + (700 + 60 * np.cos(2 * np.pi * distance / radius)) * inside + 15 * K
+    return texture * (1 - inside) + (700 + 60 * np.cos(2 * np.pi * distance / radius)) * inside + 15 * KK
 
 
 def volume(array, dtype) -> Volume:
@@ -97,7 +97,7 @@ def test_outliers_cost_no_gain_and_come_out_where_they_were(gain, alter, value, 
     assert plain > 5 and altered > plain - 0.3
     assert np.array_equal(frames[0], phases[0].array) and np.array_equal(frames[2], phases[1].array)
     if alter is padding:  # well outside the edge, along which it moves with the tissue
-        far = np.hypot(J - 23.5, I - 23.5) > 27
+        far = np.hypot(JJ - 23.5, II - 23.5) > 27
         assert np.allclose(frames[1][far], value, rtol=1e-6, atol=0)
     else:
         assert abs(frames[1].astype(float)).max() > 2000  # the spike is still there
