@@ -29,7 +29,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
-from ttt4d.commands.interpolate import add_settings, settings_of
+from ttt4d.commands.settings_arguments import add_settings, settings_of
 from ttt4d.errors import InputError, OutputError, UserError, WeightsError
 from ttt4d.settings import InterpolationSettings
 from ttt4d.weights import checksum, locate
@@ -108,7 +108,6 @@ def main(arguments: List[str]) -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", metavar="CASES")
     parser.add_argument("results", metavar="RESULTS")
-    parser.add_argument("--cyclic", action="store_true", help="in sequences, also go from the last phase to the first")
     add_settings(parser)
     try:
         parsed = parser.parse_args(arguments)
