@@ -31,12 +31,13 @@ from typing import Callable, List, Optional, Tuple
 
 from ttt4d.commands.settings_arguments import add_settings, settings_of
 from ttt4d.errors import InputError, OutputError, UserError, WeightsError
+from ttt4d.images.formats import is_image_file, stem_of
+from ttt4d.images.phase_times import natural_key
 from ttt4d.settings import InterpolationSettings
 from ttt4d.weights import checksum, locate
 from TTTInterpolationLib import dependencies
 from TTTInterpolationLib.job import BlockingJob
 
-IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -183,7 +184,7 @@ def _casesOfFolder(folder: str, results: str) -> List[Case]:
 
     if isResults(folder):
         raise InputError("The results would lie among the cases: choose another folder for them.")
-    cases = [Case(_stem(file), sequence=file) for file in _images(folder)]
+    cases = [Case(stem_of(file), sequence=file) for file in _images(folder)]
     for path in _subfolders(folder):
         if isResults(path):
             continue
@@ -225,7 +226,7 @@ def _rowsOfTable(path: str) -> List[dict]:
 
 
 def _images(folder: str) -> List[str]:
-    return [path for path in _visible(folder) if path.lower().endswith(IMAGES)]
+    return [path for path in _visible(folder) if is_image_file(path)]
 
 
 def _subfolders(folder: str) -> List[str]:
@@ -234,7 +235,7 @@ def _subfolders(folder: str) -> List[str]:
 
 def _visible(folder: str) -> List[str]:
     """What a folder holds, in natural order, without what is hidden."""
-    names = sorted(os.listdir(folder), key=_natural)
+    names = sorted(os.listdir(folder), key=natural_key)
     return [os.path.join(folder, name) for name in names if not name.startswith(".")]
 
 
@@ -247,15 +248,6 @@ def _filesOf(path: str) -> List[str]:
         return images
     return sorted(os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names
                   if not name.startswith("."))
-
-
-def _stem(path: str) -> str:
-    return re.sub(r"(\.seq)?\.(nrrd|nhdr|nii\.gz|nii|mha|mhd)$", "", os.path.basename(path), flags=re.IGNORECASE)
-
-
-def _natural(name: str) -> list:
-    """A key by which phase2 comes before phase10."""
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 if __name__ == "__main__":

@@ -53,9 +53,10 @@ def weights(tmp_path_factory) -> str:
 
     subprocess.run([engineCommand()[0], "-c", (
         "import sys, pathlib, torch\n"
-        "from ttt4d import weights\n"
+        "from ttt4d.temporal.models import new_model\n"
+        "from ttt4d.weights.files import save\n"
         "torch.manual_seed(0)\n"
-        "weights.save(pathlib.Path(sys.argv[1]), weights.new_model(), {'description': 'untrained, for tests'})"),
+        "save(pathlib.Path(sys.argv[1]), new_model(), {'description': 'untrained, for tests'})"),
         str(path)], check=True, env={**os.environ, **engineEnvironment()})
     return str(path)
 

@@ -3,7 +3,7 @@
   ttt4d interpolate ED.nii.gz ES.nii.gz -o heart.seq.nrrd --frames 9
   ttt4d interpolate cine_4d.nii.gz -o cine.nii.gz --frames-between 2 --cyclic
 
-Reads NRRD, NIfTI, MetaImage and DICOM series; sequences as a .seq.nrrd or 4D file, or a folder of phases.
+A sequence is a 4D file such as .seq.nrrd, or a folder of phases.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ..images.formats import READABLE, WRITABLE
 from ..progress import never
 from .exit_status import EXIT_OK
 from .job import Job
@@ -21,9 +22,9 @@ from .settings_arguments import add_settings, settings_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="PHASE",
-                        help="two phases (or more) in order of time, or one sequence")
+                        help=f"two phases (or more) in order of time, or one sequence: {READABLE}")
     parser.add_argument("-o", "--output", required=True, metavar="OUT",
-                        help="a .seq.nrrd (3D Slicer), a 4D .nii.gz or .nii, or a folder for one .nrrd a frame")
+                        help=f"a name that ends in {WRITABLE}, or a folder for one .nrrd a frame")
     add_settings(parser)
     also = parser.add_argument_group("also write")
     also.add_argument("--displacements", metavar="FOLDER",
