@@ -203,7 +203,8 @@ class _Run:
             next(loop)
             self.seconds["adaptation"] += clock.monotonic() - began
             self.report["adaptation"] = [
-                {"batch": n, "losses": adaptation.losses[n], "kept": kept}
+                {"batch": n, "losses": adaptation.losses[n], "held_out_loss": list(adaptation.held_out_losses[n]),
+                 "kept": kept}
                 for n, kept in sorted(adaptation.accepted.items())]
             if pair >= first:
                 yield pair, batch
