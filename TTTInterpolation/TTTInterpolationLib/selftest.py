@@ -7,11 +7,12 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from ttt4d.settings import AdaptationSettings, InterpolationSettings
 
-from . import dependencies, sample_data, sequences
+from . import browsing, dependencies, sample_data, sequences
 from .logic import TTTInterpolationLogic
 
 
 class TTTInterpolationTest(ScriptedLoadableModuleTest):
+    """One run on sample data. It is skipped where the engine's packages are not installed."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear(0)
@@ -31,5 +32,5 @@ class TTTInterpolationTest(ScriptedLoadableModuleTest):
         self.assertEqual(frames.GetNumberOfDataNodes(), 4)
         marks = [frames.GetNthDataNode(n).GetAttribute(sequences.FRAME) for n in range(4)]
         self.assertEqual(marks, [sequences.ACQUIRED, sequences.SYNTHETIC, sequences.SYNTHETIC, sequences.ACQUIRED])
-        self.assertIsNotNone(sequences.proxyOf(frames))
+        self.assertIsNotNone(browsing.proxyOf(frames))
         self.delayDisplay("Test passed")

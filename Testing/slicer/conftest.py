@@ -49,7 +49,7 @@ def scene():
 def weights(tmp_path_factory) -> str:
     """A weights file of the engine's own making, untrained: these tests ask whether a run works, not how well."""
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    from TTTInterpolationLib.job import engineCommand, engineEnvironment
+    from TTTInterpolationLib.engine_process import engineCommand, engineEnvironment
 
     subprocess.run([engineCommand()[0], "-c", (
         "import sys, pathlib, torch\n"

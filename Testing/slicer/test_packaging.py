@@ -110,10 +110,10 @@ def test_the_samples_are_offered_in_the_sample_data_module(scene, monkeypatch):
 
 
 def test_the_sample_data_are_made_on_request_without_a_download(scene):
-    from TTTInterpolationLib import sample_data, sequences
+    from TTTInterpolationLib import browsing, sample_data
 
     first, second = sample_data.loadPair()
     assert first.GetImageData().GetDimensions() == second.GetImageData().GetDimensions()
     assert not (slicer.util.arrayFromVolume(first) == slicer.util.arrayFromVolume(second)).all()
     sequence, = sample_data.loadSequence()
-    assert sequence.GetNumberOfDataNodes() == 4 and sequences.proxyOf(sequence)
+    assert sequence.GetNumberOfDataNodes() == 4 and browsing.proxyOf(sequence)

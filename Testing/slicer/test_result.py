@@ -15,8 +15,8 @@ from tools import matrix_of, oblique
 from ttt4d.errors import InputError
 from ttt4d.images.displacement import write_displacement
 from ttt4d.temporal.phantom import BeatingHeart
-from TTTInterpolationLib import review, sequences, volumes
-from TTTInterpolationLib.job import JobError
+from TTTInterpolationLib import browsing, review, sequences, volumes
+from TTTInterpolationLib.conversation import JobError
 from TTTInterpolationLib.logic import TTTInterpolationLogic
 from TTTInterpolationLib.run import Callbacks
 
@@ -33,7 +33,7 @@ def built(scene, geometry, dtype=np.int16, times=(0.0, 0.5, 1.0)):
     for n, time in enumerate(times):
         frame = BeatingHeart.within(geometry).frame(geometry, time, dtype=dtype)
         sequences.addItem(sequence, volumes.fromEngine(frame), 100 * time, acquired=n != 1)
-    frames = sequences.place(scene, sequence)
+    frames = browsing.place(scene, sequence)
     sequences.annotate(frames, REPORT, [nodes[0], nodes[-1]])
     return nodes, frames
 
@@ -41,7 +41,7 @@ def built(scene, geometry, dtype=np.int16, times=(0.0, 0.5, 1.0)):
 REPORT = {
     "settings": {"seed": 3, "frames": 1}, "weights": {"name": "cardiac", "sha256": "ab12"}, "device": "cpu",
     "versions": {"ttt4d": "0.1.0"}, "date": "2026-01-01", "messages": ["Said by the engine; with \"quotes\""],
-    "adaptation": [{"batch": 0, "losses": [0.5, 0.25], "kept": True}],
+    "adaptation": [{"batch": 0, "losses": [0.5, 0.25], "held_out_loss": [0.4, 0.3], "kept": True}],
 }
 
 
@@ -138,7 +138,7 @@ def test_a_result_has_the_grid_type_window_place_and_marks_of_its_inputs(scene, 
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     first.SetAndObserveTransformNodeID(transform.GetID())
 
-    browser = sequences.browse(frames, like=first)
+    browser = browsing.browse(frames, like=first)
     proxy = browser.GetProxyNode(frames)
     for n in (1, 2, 0):
         browser.SetSelectedItemNumber(n)
@@ -152,7 +152,7 @@ def test_a_result_has_the_grid_type_window_place_and_marks_of_its_inputs(scene, 
         assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
     assert (frames.GetIndexName(), frames.GetIndexUnit(), frames.GetIndexTypeAsString()) == ("phase", "%", "numeric")
     assert browser.GetPlaybackLooped() and 5 <= browser.GetPlaybackRateFps() <= 20
-    assert sequences.browse(frames, like=first) is browser, "a second run on this output gets no second browser"
+    assert browsing.browse(frames, like=first) is browser, "a second run on this output gets no second browser"
 
 
 def test_a_chosen_output_takes_the_new_frames_in_place_of_its_earlier_ones(scene):
@@ -161,7 +161,7 @@ def test_a_chosen_output_takes_the_new_frames_in_place_of_its_earlier_ones(scene
     new = sequences.newSequence("new")
     for index in (0, 100):
         sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), index, True)
-    assert sequences.place(scene, new, chosen, [nodes[0], nodes[-1]]) is chosen
+    assert browsing.place(scene, new, chosen, [nodes[0], nodes[-1]]) is chosen
     assert (chosen.GetName(), chosen.GetID(), chosen.GetNumberOfDataNodes()) == (name, identity, 2)
     assert [chosen.GetNthIndexValue(n) for n in range(2)] == ["0", "100"]
 
@@ -170,7 +170,7 @@ def test_the_result_of_other_inputs_is_kept_though_it_is_the_chosen_output(scene
     nodes, chosen = built(scene, tools.SMALL)
     new = sequences.newSequence("new")
     sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), 0, True)
-    placed = sequences.place(scene, new, chosen, [nodes[1], nodes[-1]])
+    placed = browsing.place(scene, new, chosen, [nodes[1], nodes[-1]])
     assert placed is not chosen and placed.GetScene() is scene and chosen.GetNumberOfDataNodes() == 3
 
 
@@ -181,20 +181,20 @@ def test_acquired_images_are_kept_though_their_sequence_is_the_chosen_output(sce
     cine.SetDataNodeAtValue(phases[0], "0")
     sequences.addItem(new, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), 0, True)
     before = cine.GetNthDataNode(0)
-    assert sequences.place(scene, new, cine, phases) is not cine
+    assert browsing.place(scene, new, cine, phases) is not cine
     assert cine.GetNumberOfDataNodes() == 1 and cine.GetNthDataNode(0) is before
 
 
 def test_what_the_user_changed_on_a_result_stays_when_it_is_computed_again(scene):
     (first, *_others), frames = built(scene, tools.SMALL)
-    browser = sequences.browse(frames, like=first)
+    browser = browsing.browse(frames, like=first)
     turned = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "turned")
     proxy = browser.GetProxyNode(frames)
     proxy.GetDisplayNode().SetWindowLevel(123, 45)
     proxy.SetAndObserveTransformNodeID(turned.GetID())
     browser.SetPlaybackRateFps(2)
     browser.SetPlaybackLooped(False)
-    sequences.browse(frames, like=first)
+    browsing.browse(frames, like=first)
     assert (proxy.GetDisplayNode().GetWindow(), proxy.GetDisplayNode().GetLevel()) == (123, 45)
     assert proxy.GetParentTransformNode() is turned
     assert (browser.GetPlaybackRateFps(), browser.GetPlaybackLooped()) == (2, False)
@@ -203,12 +203,12 @@ def test_what_the_user_changed_on_a_result_stays_when_it_is_computed_again(scene
 def test_a_result_goes_on_lying_where_its_input_lies_until_the_user_puts_it_elsewhere(scene):
     (first, *_others), frames = built(scene, tools.SMALL)
     registered, turned = (scene.AddNewNodeByClass("vtkMRMLLinearTransformNode") for _n in range(2))
-    proxy = sequences.browse(frames, like=first).GetProxyNode(frames)
+    proxy = browsing.browse(frames, like=first).GetProxyNode(frames)
     first.SetAndObserveTransformNodeID(registered.GetID())
-    sequences.browse(frames, like=first)
+    browsing.browse(frames, like=first)
     assert proxy.GetParentTransformNode() is registered
     proxy.SetAndObserveTransformNodeID(turned.GetID())
-    sequences.browse(frames, like=first)
+    browsing.browse(frames, like=first)
     assert proxy.GetParentTransformNode() is turned
 
 
@@ -218,7 +218,7 @@ def test_a_sequence_counts_by_its_index_only_where_that_rises_in_numbers(scene):
         sequence.SetIndexType(sequence.TextIndex)
         for value in values:
             sequence.SetDataNodeAtValue(slicer.vtkMRMLScalarVolumeNode(), value)
-        assert sequences.momentsOf(sequence) == phase_times
+        assert sequences.phaseTimesOf(sequence) == phase_times
 
 
 def test_the_mark_is_of_the_frame_that_is_shown_also_in_step_with_another_sequence(scene):
@@ -227,16 +227,16 @@ def test_the_mark_is_of_the_frame_that_is_shown_also_in_step_with_another_sequen
     cine = sequences.newSequence("cine")
     for index in (0, 100):
         sequences.addItem(cine, volumes.fromEngine(BeatingHeart.within(tools.SMALL).frame(tools.SMALL, 0)), index, True)
-    browser = sequences.browse(sequences.place(scene, cine), like=first)
+    browser = browsing.browse(browsing.place(scene, cine), like=first)
     browser.AddSynchronizedSequenceNode(frames)
     for number in range(2):
         browser.SetSelectedItemNumber(number)
-        assert sequences.shownMark(frames) == "acquired"
-    assert sequences.browse(frames, like=first) is browser
+        assert browsing.shownMark(frames) == "acquired"
+    assert browsing.browse(frames, like=first) is browser
     own = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "own")
     own.SetAndObserveMasterSequenceNodeID(frames.GetID())
     own.SetSelectedItemNumber(1)
-    assert sequences.browserOf(frames) is own and sequences.shownMark(frames) == "synthetic"
+    assert browsing.browserOf(frames) is own and browsing.shownMark(frames) == "synthetic"
 
 
 def test_the_marks_outlive_a_file_of_a_slicer_that_keeps_no_attributes_of_items(scene):
@@ -244,21 +244,21 @@ def test_the_marks_outlive_a_file_of_a_slicer_that_keeps_no_attributes_of_items(
     (first, *_others), frames = built(scene, tools.SMALL)
     for n in range(3):
         frames.GetNthDataNode(n).RemoveAttribute(sequences.FRAME)
-    browser = sequences.browse(frames, like=first)
+    browser = browsing.browse(frames, like=first)
     for number, mark in enumerate(("acquired", "synthetic", "acquired")):
         browser.SetSelectedItemNumber(number)
-        assert sequences.shownMark(frames) == mark
+        assert browsing.shownMark(frames) == mark
     frames.RemoveDataNodeAtValue("50")
     assert sequences.marksOf(frames) == ["", ""], "a list that does not fit says nothing"
 
 
 def test_computed_frames_are_not_taken_for_phases(scene):
     (first, *_others), frames = built(scene, tools.SMALL)
-    proxy = sequences.browse(frames, like=first).GetProxyNode(frames)
+    proxy = browsing.browse(frames, like=first).GetProxyNode(frames)
     logic = TTTInterpolationLogic()
     with pytest.raises(InputError, match="result was computed"):
         logic.processSequence(frames)
-    sequences.browserOf(frames).SetSelectedItemNumber(1)
+    browsing.browserOf(frames).SetSelectedItemNumber(1)
     with pytest.raises(InputError, match="was computed, not measured"):
         logic.process(first, proxy)
     frames.GetNthDataNode(1).RemoveAttribute(sequences.FRAME)  # as from a file of Slicer before 5.10
@@ -269,21 +269,21 @@ def test_computed_frames_are_not_taken_for_phases(scene):
 
 def test_a_browser_that_records_or_holds_its_proxy_still_shows_the_new_frames(scene):
     (first, *_others), frames = built(scene, tools.SMALL)
-    browser = sequences.browse(frames, like=first)
+    browser = browsing.browse(frames, like=first)
     scene.RemoveNode(browser.GetProxyNode(frames))
     browser.SetPlayback(frames, False)
     browser.SetRecordingActive(True)
-    sequences.browse(frames, like=first)
+    browsing.browse(frames, like=first)
     assert browser.GetProxyNode(frames).GetImageData() is not None
 
 
 def test_a_result_knows_the_phase_it_was_made_from(scene):
     nodes, frames = built(scene, tools.SMALL)
-    assert sequences.acquiredPhaseOf(frames) is nodes[0]
-    of_sequence = sequences.place(scene, sequences.newSequence("of a sequence"))
-    browser = sequences.browse(frames, like=nodes[0])
+    assert browsing.acquiredPhaseOf(frames) is nodes[0]
+    of_sequence = browsing.place(scene, sequences.newSequence("of a sequence"))
+    browser = browsing.browse(frames, like=nodes[0])
     sequences.annotate(of_sequence, REPORT, [frames])
-    assert sequences.acquiredPhaseOf(of_sequence) is browser.GetProxyNode(frames)
+    assert browsing.acquiredPhaseOf(of_sequence) is browser.GetProxyNode(frames)
 
 
 def assert_same(read, frames, flipped: bool) -> None:
@@ -328,7 +328,7 @@ def test_an_mrb_file_gives_back_the_same_sequence_browser_and_proxy(scene, geome
 
     (first, *_others), frames = built(scene, geometry)
     left_handed = np.linalg.det(matrix_of(first)[:3, :3]) < 0
-    sequences.browse(frames, like=first)
+    browsing.browse(frames, like=first)
     path = str(tmp_path / "scene.mrb")
     assert scene.WriteToMRB(path)
     again = newScene()
@@ -336,7 +336,7 @@ def test_an_mrb_file_gives_back_the_same_sequence_browser_and_proxy(scene, geome
     read = again.GetFirstNodeByName(frames.GetName())
     read = read if read.IsA("vtkMRMLSequenceNode") else again.GetFirstNodeByClass("vtkMRMLSequenceNode")
     assert_same(read, frames, flipped=left_handed)
-    browser = sequences.browserOf(read)
+    browser = browsing.browserOf(read)
     assert browser.GetPlaybackLooped() and browser.GetIndexDisplayFormat() == "%.0f"
     display = browser.GetProxyNode(read).GetDisplayNode()
     assert (display.GetWindow(), display.GetLevel()) == (800, 400)
@@ -351,7 +351,7 @@ def test_a_markup_at_phase_0_lands_where_the_phantoms_motion_puts_it(scene, geom
         path = str(tmp_path / f"displacement_{100 * time:03.0f}.nrrd")
         write_displacement(path, geometry, heart.displacement(geometry, 0.0, time).astype(np.float32))
         sequences.addItem(displacements, volumes.readDisplacement(path), 100 * time, acquired=time != 0.5)
-    displacements = sequences.place(scene, displacements)
+    displacements = browsing.place(scene, displacements)
     displacements.AddDefaultStorageNode()
     displacements.GetStorageNode().SetFileName(str(tmp_path / "motion.seq.nrrd"))
     assert displacements.GetStorageNode().WriteData(displacements)
@@ -360,7 +360,7 @@ def test_a_markup_at_phase_0_lands_where_the_phantoms_motion_puts_it(scene, geom
     storage.SetFileName(str(tmp_path / "motion.seq.nrrd"))
     assert storage.ReadData(read)
 
-    browser = sequences.browse(frames, like=first, displacements=read)
+    browser = browsing.browse(frames, like=first, displacements=read)
     size = np.array(geometry.shape)
     index = np.array([[0.5, 0.5, 0.5], [0.5, 0.4, 0.45], [0.3, 0.5, 0.6], [0.6, 0.55, 0.4]]) * (size - 1)
     points = geometry.index_to_world(index)
@@ -410,7 +410,7 @@ def test_a_run_from_a_script_gives_marked_frames_displacements_and_where_they_co
         assert same_grid(frames.GetNthDataNode(n), phase0)
         assert slicer.util.arrayFromVolume(frames.GetNthDataNode(n)).dtype == np.int16
     assert displacements.GetNumberOfDataNodes() == 4
-    assert sequences.browserOf(displacements) is sequences.browserOf(frames)
+    assert browsing.browserOf(displacements) is browsing.browserOf(frames)
     attribute = {name: frames.GetAttribute(sequences.PREFIX + name) for name in ("Weights", "Inputs", "Seed", "Notice")}
     assert len(json.loads(attribute["Weights"])["sha256"]) == 64
     assert (json.loads(attribute["Inputs"]), attribute["Seed"]) == (["ED", "ES"], "0")
@@ -423,18 +423,18 @@ def test_displacements_of_a_run_before_stay_in_the_scene_but_no_longer_move_anyt
     compared = built(scene, tools.SMALL)[1]
     others = sequences.newSequence("motion of other inputs")
     others.SetDataNodeAtValue(slicer.vtkMRMLGridTransformNode(), "0")
-    others = sequences.place(scene, others)
+    others = browsing.place(scene, others)
     sequences.annotate(others, REPORT, [compared])
     frames = logic.process(*pair, settings=quick, displacementSequence=earlier, temporaryFolder=str(tmp_path))
-    browser = sequences.browserOf(frames)
+    browser = browsing.browserOf(frames)
     for sequence in (own, compared, others):
         browser.AddSynchronizedSequenceNode(sequence)
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     segmentation.SetAndObserveTransformNodeID(browser.GetProxyNode(earlier).GetID())
     assert logic.process(*pair, frames, settings=quick, temporaryFolder=str(tmp_path)) is frames
-    assert sequences.browserOf(frames) is browser
+    assert browsing.browserOf(frames) is browser
     assert all(browser.IsSynchronizedSequenceNode(sequence, True) for sequence in (own, compared, others))
-    assert sequences.browserOf(earlier) is None and earlier.GetNumberOfDataNodes() == 4
+    assert browsing.browserOf(earlier) is None and earlier.GetNumberOfDataNodes() == 4
     assert segmentation.GetParentTransformNode() is None
 
 
@@ -444,8 +444,8 @@ def test_the_motion_of_frames_that_stay_is_kept_when_others_are_made_with_the_sa
     motion = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
     frames = logic.process(*pair, displacementSequence=motion, **options)
     others = logic.process(*pair, displacementSequence=motion, **options)
-    browser, other = sequences.browserOf(frames), sequences.browserOf(others)
-    assert browser is sequences.browserOf(motion) is not other
+    browser, other = browsing.browserOf(frames), browsing.browserOf(others)
+    assert browser is browsing.browserOf(motion) is not other
     assert browser.GetNumberOfSynchronizedSequenceNodes(True) == other.GetNumberOfSynchronizedSequenceNodes(True) == 2
 
 

@@ -16,9 +16,11 @@ import tools
 from tools import contents, turn_until
 from ttt4d import weights
 from ttt4d.errors import InputError
-from TTTInterpolationLib import dependencies, job, review, sequences, volumes
+from TTTInterpolationLib import browsing, dependencies, job, review, sequences, volumes
+from TTTInterpolationLib.inputs import Inputs
 from TTTInterpolationLib.parameters import InputKind, settingsOf
-from TTTInterpolationLib.run import Callbacks, Inputs, Run
+from TTTInterpolationLib.run import BlockingRun, Callbacks
+from TTTInterpolationLib.transfer import Outputs, Transfer
 
 
 @pytest.fixture
@@ -47,8 +49,8 @@ def start_long_run(panel, stage: str = "Reading") -> int:
 def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
         panel, pair, temporary_folder, shown, monkeypatch):
     told = []
-    update = panel.widget._progress.update
-    monkeypatch.setattr(panel.widget._progress, "update", lambda message: (told.append(message), update(message)))
+    update = panel.widget._applyPanel._progress.update
+    monkeypatch.setattr(panel.widget._applyPanel._progress, "update", lambda message: (told.append(message), update(message)))
     began = time.monotonic()
     panel.ui.applyButton.click()
     run = panel.logic.runOf(panel.choices)
@@ -72,7 +74,7 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
 
     frames = panel.choices.outputSequence
     assert [frames.GetNthIndexValue(n) for n in range(4)] == ["0", "33.3333", "66.6667", "100"]
-    browser = sequences.browserOf(frames)
+    browser = browsing.browserOf(frames)
     proxy = browser.GetProxyNode(frames)
     for n in range(4):
         browser.SetSelectedItemNumber(n)
@@ -109,7 +111,7 @@ def test_what_goes_wrong_in_showing_the_progress_loses_no_result(panel, temporar
     def update(message):
         raise ValueError("not shown")
 
-    monkeypatch.setattr(panel.widget._progress, "update", update)
+    monkeypatch.setattr(panel.widget._applyPanel._progress, "update", update)
     panel.ui.applyButton.click()
     turn_until(lambda: not panel.running)
     assert panel.choices.outputSequence.GetNumberOfDataNodes() == 4
@@ -260,7 +262,7 @@ def test_another_patients_run_keeps_the_first_result(panel, scene, temporary_fol
     assert [frames.GetName() for frames, _motion in results] == ["ED interpolated"] + 2 * ["other ED interpolated"]
     assert first[0] is not other[0] and first[1] is not other[1] and other == again, "the same inputs, the same output"
     assert all(node.GetNumberOfDataNodes() == 4 for node in (*first, *other))
-    assert sequences.browserOf(first[1]) is sequences.browserOf(first[0]) is not sequences.browserOf(other[0])
+    assert browsing.browserOf(first[1]) is browsing.browserOf(first[0]) is not browsing.browserOf(other[0])
 
 
 def test_a_child_that_cannot_be_started_is_said(panel, shown, temporary_folder, monkeypatch):
@@ -286,7 +288,7 @@ def test_a_sequence_is_interpolated_pair_by_pair_in_the_panel(panel, scene, weig
     source = sequences.newSequence("cine")
     for n, node in enumerate(tools.heart(scene, tools.SMALL, times=(0.0, 0.5, 1.0))):
         sequences.addItem(source, node, (0, 20, 100)[n], acquired=True)
-    panel.choices.sequence = sequences.place(scene, source)
+    panel.choices.sequence = browsing.place(scene, source)
     panel.choices.inputKind = InputKind.sequence
     panel.choices.cyclic = True
     panel.choices.output.frames = 1
@@ -335,10 +337,10 @@ def test_a_patients_ed_and_es_become_a_playable_sequence(panels, scene, weights,
     assert not shown
     assert turns.own < 0.05, "the application stayed awake"
     frames = panel.choices.outputSequence
-    proxy = sequences.proxyOf(frames)
+    proxy = browsing.proxyOf(frames)
     assert frames.GetNumberOfDataNodes() == 5
     for n, node in ((0, nodes[0]), (4, nodes[1])):
-        sequences.browserOf(frames).SetSelectedItemNumber(n)
+        browsing.browserOf(frames).SetSelectedItemNumber(n)
         assert np.array_equal(slicer.util.arrayFromVolume(proxy), slicer.util.arrayFromVolume(node))
     assert np.allclose(tools.matrix_of(proxy), tools.matrix_of(nodes[0]), rtol=0, atol=1e-12)
     assert os.listdir(tmp_path) == []
