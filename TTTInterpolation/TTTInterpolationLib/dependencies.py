@@ -41,8 +41,9 @@ def ensure() -> None:
     try:
         if not _has("torch" + _torchVersion()):
             _installTorch()
-        if missing():
-            _installRest()
+        others = [package for package in missing() if not package.startswith("torch")]
+        if others:
+            _install(others)
     except subprocess.CalledProcessError as error:  # pip failed; what is still missing is said below
         logging.error("pip: %s", error)
     importlib.invalidate_caches()
@@ -106,10 +107,9 @@ def _installTorch() -> None:
                                 "install it."))
 
 
-def _installRest() -> None:
+def _install(packages: list[str]) -> None:
     declined = DependencyError(_("The Python packages were not installed: without them nothing can be computed. Press "
                                  "Apply again to install them."))
-    packages = missing()
     try:
         from slicer import packaging
     except ImportError:  # Slicer 5.10 and older

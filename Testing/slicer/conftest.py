@@ -13,8 +13,7 @@ import pytest
 try:
     import slicer
 
-    IN_SLICER = hasattr(slicer, "app")
-    if not IN_SLICER:
+    if not hasattr(slicer, "app"):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         import host
 
@@ -33,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture
 def scene():
     """An empty scene, the one the module works in."""
-    if IN_SLICER:
+    if tools.IN_SLICER:
         slicer.mrmlScene.Clear(0)
         yield slicer.mrmlScene
         slicer.mrmlScene.Clear(0)
@@ -97,3 +96,31 @@ def panel(panels, pair, weights) -> tools.Panel:
     panel.choices.output.frames = 2
     panel.choices.advanced.device = "cpu"
     return panel
+
+
+@pytest.fixture
+def temporary_folder(panel, tmp_path):
+    """A folder of the test's own for what is passed to the child, to see that nothing stays there."""
+    panel.choices.advanced.temporaryFolder = str(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """What the application would show in message boxes."""
+    messages = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: messages.append((text, options)))
+    return messages
+
+
+@pytest.fixture
+def own_work(monkeypatch) -> tools.OwnWork:
+    """Measures the calls from the event loop into the module, from the start of the test."""
+    from TTTInterpolationLib.job import EventLoopJob
+    from TTTInterpolationLib.run import Turns
+
+    work = tools.OwnWork()
+    for cls, name in ((Turns, "_takeTurn"), (EventLoopJob, "_readOutput"), (EventLoopJob, "_readLog"),
+                      (EventLoopJob, "_onProcessFinished")):
+        monkeypatch.setattr(cls, name, work.measured(getattr(cls, name)))
+    return work

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import time
 from dataclasses import dataclass
 
@@ -59,12 +61,17 @@ def contents(scene) -> list:
     return sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes()))
 
 
+# The stand-ins of the folder `host` are loaded where the application is not. In the application `slicer.app` has no
+# `mainWindow` for Python, and the host has a `layoutManager` too.
+IN_SLICER = "host" not in sys.modules
+
+
 @dataclass
 class Turns:
-    """The longest turn of the event loop: seconds by the clock, and seconds of our own computing."""
+    """The longest turn of the event loop: seconds by the clock, and seconds of computing in this thread."""
 
     wall: float = 0.0
-    own: float = 0.0
+    computing: float = 0.0
 
 
 def turn_until(condition, seconds: float = 240.0) -> Turns:
@@ -72,12 +79,36 @@ def turn_until(condition, seconds: float = 240.0) -> Turns:
     end, longest = time.monotonic() + seconds, Turns()
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        wall, own = time.monotonic(), time.thread_time()
+        wall, computing = time.monotonic(), time.thread_time()
         slicer.app.processEvents()
         longest.wall = max(longest.wall, time.monotonic() - wall)
-        longest.own = max(longest.own, time.thread_time() - own)
+        longest.computing = max(longest.computing, time.thread_time() - computing)
         time.sleep(0.001)
     return longest
+
+
+@dataclass
+class OwnWork:
+    """The longest call from the event loop into the module, in seconds of computing in this thread.
+
+    A turn of the application's event loop also renders, which takes as long as the graphics card wants.
+    """
+
+    longest: float = 0.0
+    calls: int = 0
+
+    def measured(self, function):
+        """Return the function, measured."""
+        @functools.wraps(function)
+        def call(*arguments):
+            began = time.thread_time()
+            try:
+                return function(*arguments)
+            finally:
+                self.longest = max(self.longest, time.thread_time() - began)
+                self.calls += 1
+
+        return call
 
 
 def exists(pid: int) -> bool:
@@ -116,6 +147,3 @@ class Panel:
     def close(self) -> None:
         self.widget.cleanup()
         self.parent.deleteLater()
-
-
-IN_SLICER = hasattr(slicer.app, "mainWindow")
