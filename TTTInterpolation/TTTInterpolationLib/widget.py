@@ -5,22 +5,18 @@ from __future__ import annotations
 import functools
 import sys
 
-import qt
 import slicer
 import vtk
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from ttt4d import weights
-
 from . import browsing, review
 from .apply_panel import ApplyPanel
-from .engine_info import EngineInfo
-from .logic import TTTInterpolationLogic, estimatedMemory
+from .computer_panel import ComputerPanel
+from .logic import TTTInterpolationLogic
 from .parameters import InputKind
 from .review_panel import ReviewPanel
-from .text_controls import FolderLine, TextChoice, TextLine
+from .text_controls import FolderLine, TextLine
 
 
 class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -30,7 +26,6 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._hasCard = False
         self._unseen = None  # frames of a run that ended while another module was in use
         self._entered = False
         VTKObservationMixin.__init__(self)
@@ -46,17 +41,15 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = TTTInterpolationLogic()
         self._applyPanel = ApplyPanel(self.ui, self.logic, self._onFrames)
         self._reviewPanel = ReviewPanel(self.ui)
-        self._engineInfo = EngineInfo(self._onEngineInfo)
+        self._computerPanel = ComputerPanel(self.ui, self._choose)
         # Not connectGui: before Slicer 5.10 it gives no tag, and nothing could be disconnected again.
         self._bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()
                        if widget.property("SlicerParameterName")}
-        self._texts = {name: control(widget, functools.partial(self._choose, name)) for name, control, widget in (
-            ("adaptation.weights", TextChoice, self.ui.weightsComboBox),
-            ("advanced.device", TextChoice, self.ui.deviceComboBox),
-            ("output.times", TextLine, self.ui.timesLineEdit),
-            ("advanced.temporaryFolder", FolderLine, self.ui.temporaryFolderPathLineEdit))}  # see text_controls
-        self._texts["adaptation.weights"].offer((name, name) for name in weights.names())
-        self._texts["advanced.device"].offer([("auto", _("Automatic")), ("cpu", _("CPU"))])
+        self._texts = {  # see text_controls
+            **self._computerPanel.controls,
+            "output.times": TextLine(self.ui.timesLineEdit, functools.partial(self._choose, "output.times")),
+            "advanced.temporaryFolder": FolderLine(self.ui.temporaryFolderPathLineEdit,
+                                                   functools.partial(self._choose, "advanced.temporaryFolder"))}
 
         scene = slicer.mrmlScene
         # While a scene is loaded, the parameter node comes before the nodes it refers to. The selectors lose their
@@ -66,14 +59,12 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self.onSceneEnd)
         self.ui.swapButton.connect("clicked(bool)", self.onSwapButton)
-        self.ui.weightsFileButton.connect("clicked(bool)", self.onWeightsFileButton)
-        self.ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
         """End what this panel has started: the application ends, or the module is reloaded."""
         self._applyPanel.stop()
-        self._engineInfo.stop()
+        self._computerPanel.stop()
         self.setParameterNode(None)
         self.removeObservers()
 
@@ -138,8 +129,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.framesSpinBox.enabled = not node.output.times.strip()
         for name, control in self._texts.items():
             control.show(node.getValue(name))
-        memory = estimatedMemory(node, self._hasCard)
-        ui.memoryLabel.text = "" if memory is None else _("about {gib:.1f} GB").format(gib=memory / 1024)
+        self._computerPanel.refresh(node)
         self._reviewPanel.refresh(node.outputSequence)
 
     def _choose(self, name: str, value: str) -> None:
@@ -150,25 +140,6 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Exchange the two phases."""
         node = self._parameterNode
         node.phase0, node.phase1 = node.phase1, node.phase0
-
-    def onWeightsFileButton(self, checked=False) -> None:
-        """Ask for a weights file."""
-        path = qt.QFileDialog.getOpenFileName(self.ui.weightsFileButton, _("Weights"), "", _("Weights (*.safetensors)"))
-        if path:
-            self._choose("adaptation.weights", path)
-
-    def onAdvancedCollapsed(self, collapsed) -> None:
-        """Look for graphics cards when a user first opens the group."""
-        if not collapsed:
-            self._engineInfo.ask()
-
-    def _onEngineInfo(self, info: dict) -> None:
-        devices = info.get("devices", [])
-        self._texts["adaptation.weights"].offer((file["name"], file["name"]) for file in info.get("weights", []))
-        self._texts["advanced.device"].offer([("auto", _("Automatic")), *(
-            (device["name"], device["description"]) for device in devices)])
-        self._hasCard = any(device["name"].startswith("cuda") for device in devices)
-        self._refresh()
 
     def _onFrames(self, frames) -> None:
         if self._entered:

@@ -19,6 +19,7 @@ try:
 
         host.install()
     import tools
+    from panel_driver import Panel
     from ttt4d.settings import AdaptationSettings, InterpolationSettings
 except ImportError as missing:
     # slicer-core exists for Python 3.10 to 3.13 only; the engine runs on 3.9 too.
@@ -77,8 +78,8 @@ def panels(scene):
     """Opens panels, and closes them after the test."""
     opened = []
 
-    def open_panel() -> tools.Panel:
-        opened.append(tools.Panel())
+    def open_panel() -> Panel:
+        opened.append(Panel())
         return opened[-1]
 
     yield open_panel
@@ -87,7 +88,7 @@ def panels(scene):
 
 
 @pytest.fixture
-def panel(panels, pair, weights) -> tools.Panel:
+def panel(panels, pair, weights) -> Panel:
     """A panel with two phases chosen and settings for a quick run."""
     panel = panels()
     panel.choices.phase0, panel.choices.phase1 = pair

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
 
 import numpy as np
-import qt
 import slicer
 import vtk
 
@@ -120,30 +121,9 @@ def exists(pid: int) -> bool:
         return False
 
 
-class Panel:
-    """The module's panel as the application would show it."""
-
-    def __init__(self) -> None:
-        from TTTInterpolationLib.widget import TTTInterpolationWidget
-
-        self.parent = slicer.qMRMLWidget()
-        qt.QVBoxLayout(self.parent)
-        self.parent.setMRMLScene(slicer.mrmlScene)
-        self.widget = TTTInterpolationWidget(self.parent)
-        self.widget.setup()
-        self.widget.enter()
-        self.parent.show()
-        self.ui = self.widget.ui
-        self.logic = self.widget.logic
-
-    @property
-    def choices(self):
-        return self.widget._parameterNode
-
-    @property
-    def running(self) -> bool:
-        return self.logic.runOf(self.choices) is not None
-
-    def close(self) -> None:
-        self.widget.cleanup()
-        self.parent.deleteLater()
+def run_python(program: str, *arguments: str, options: tuple = (), **environment: str) -> str:
+    """Run a program in a fresh Python beside the host, and return what it prints. Not for the application."""
+    done = subprocess.run([sys.executable, *options, "-c", program, *arguments], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env={**os.environ, "QT_QPA_PLATFORM": "offscreen", **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
