@@ -66,7 +66,7 @@ def test_a_new_option_is_a_setting_a_parameter_and_a_control_and_nothing_else(tm
     shutil.copytree(os.path.dirname(os.path.dirname(parameters.__file__)), folder,
                     ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
     for path, before, line in [
-        ("ttt4d/settings.py", "    seed: ", "    smoothing: int = 3\n"),
+        ("ttt4d/settings.py", "    seed: int", "    smoothing: int = 3\n"),
         ("TTTInterpolationLib/parameters.py", "    seed: ",
          "    smoothing: Annotated[int, WithinRange(0, 10)] = _DEFAULTS.smoothing\n"),
         ("Resources/UI/TTTInterpolation.ui", '      <item row="0" column="0">\n       <widget class="QLabel" name="le',
