@@ -111,9 +111,9 @@ class Conversation:
         if exitStatus is None:
             return _("The computation could not be started: Slicer's Python was not found.")
         reason = self._log[-1].strip() if self._log else ""
-        # A shell, and Slicer's launcher, report a signal as 128 and its number.
-        endedByItself = 0 < exitStatus < 128 and not reason.startswith("MemoryError")
-        if endedByItself and reason and not self._started:
+        # A shell reports a signal as 128 and its number, and Slicer's launcher as 1 with a line of its own.
+        killed = not 0 < exitStatus < 128 or "exit abnormally" in reason or reason.startswith("MemoryError")
+        if reason and not killed and not self._started:
             return _("The computation could not be started: {reason}").format(reason=reason)
         return _("The computation was stopped from outside or ran out of memory (exit status {status}). The scene is "
                  "unchanged; try again, with a smaller working resolution under Advanced if it happens again.").format(

@@ -62,7 +62,9 @@ PROGRESS = "import os, sys; print('a warning', file=sys.stderr, flush=True); pri
 @pytest.mark.parametrize("program", [
     "raise MemoryError", "import os; os.kill(os.getpid(), 9)", "import os; os.abort()", PROGRESS + "os._exit(1)",
     PROGRESS + "os.kill(os.getpid(), 9)",
-], ids=["no memory at the start", "killed at the start", "aborted", "ended at work", "killed at work"])
+    "import sys; sys.exit('error: [python-real] exit abnormally - Report the problem.')",
+], ids=["no memory at the start", "killed at the start", "aborted", "ended at work", "killed at work",
+        "killed, as Slicer's launcher says it"])
 def test_a_child_that_is_killed_or_has_no_memory_is_said_to_be(run, child, program):
     child("-c", program)
     outcome = run({})
