@@ -15,13 +15,16 @@ class TTTInterpolationTest(ScriptedLoadableModuleTest):
     """One run on sample data. It is skipped where the engine's packages are not installed."""
 
     def setUp(self) -> None:
+        """Begin with an empty scene."""
         slicer.mrmlScene.Clear(0)
 
     def runTest(self) -> None:
+        """Run all tests."""
         self.setUp()
         self.test_two_phases_of_the_sample_become_a_sequence()
 
     def test_two_phases_of_the_sample_become_a_sequence(self) -> None:
+        """Interpolate the sample's two phases, and look at the marks of the frames."""
         if dependencies.missing():
             self.delayDisplay("Skipped: the engine's packages are not installed yet; press Apply in the panel once.")
             return

@@ -32,6 +32,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self) -> None:
+        """Build the panel. Slicer calls this once."""
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/TTTInterpolation.ui"))
         self.layout.addWidget(uiWidget)
@@ -69,6 +70,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
 
     def enter(self) -> None:
+        """Use the parameter node again: the user opens the module."""
         self._entered = True
         self.initializeParameterNode()
         unseen, self._unseen = self._unseen, None
@@ -76,6 +78,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             review.show(unseen)
 
     def exit(self) -> None:
+        """Leave the parameter node alone: the user opens another module."""
         self._entered = False
         self.setParameterNode(None)
 
@@ -86,9 +89,11 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStart(self, caller, event) -> None:
+        """Leave the parameter node alone while a scene is closed or loaded."""
         self.setParameterNode(None)
 
     def onSceneEnd(self, caller, event) -> None:
+        """Use the parameter node that the scene has now."""
         if self._entered:
             self.initializeParameterNode()
 
