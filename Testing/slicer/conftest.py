@@ -73,6 +73,12 @@ def pair(scene):
     return tools.heart(scene, tools.SMALL)
 
 
+@pytest.fixture(params=[False, True], ids=["right-handed", "left-handed"])
+def geometry(request):
+    """An oblique grid, turned about two axes."""
+    return tools.oblique(left_handed=request.param)
+
+
 @pytest.fixture
 def panels(scene):
     """Opens panels, and closes them after the test."""

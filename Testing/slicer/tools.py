@@ -16,6 +16,10 @@ import vtk
 from ttt4d.images.volume import Geometry
 from ttt4d.temporal.phantom import BeatingHeart
 
+# The stand-ins of the folder `host` are loaded where the application is not. In the application `slicer.app` has no
+# `mainWindow` for Python, and the host has a `layoutManager` too.
+IN_SLICER = "host" not in sys.modules
+
 SMALL = Geometry((5, 20, 24), (8.0, 4.0, 4.0), (-46.0, -38.0, -16.0))
 
 
@@ -51,20 +55,41 @@ def heart(scene, geometry, times=(0.0, 1.0), dtype=np.int16):
     return nodes
 
 
+REPORT = {
+    "settings": {"seed": 3, "frames": 1}, "weights": {"name": "cardiac", "sha256": "ab12"}, "device": "cpu",
+    "versions": {"ttt4d": "0.1.0"}, "date": "2026-01-01", "messages": ["Said by the engine; with \"quotes\""],
+    "adaptation": [{"batch": 0, "losses": [0.5, 0.25], "held_out_loss": [0.4, 0.3], "kept": True}],
+}
+
+
+def built(scene, geometry, dtype=np.int16, times=(0.0, 0.5, 1.0)):
+    """A sequence in the scene with real frames, as a run builds it from files, and the nodes it was made from."""
+    from TTTInterpolationLib import browsing, sequences, volumes
+
+    nodes = heart(scene, geometry, times=times, dtype=dtype)
+    sequence = sequences.newSequence("result")
+    for n, time_ in enumerate(times):
+        frame = BeatingHeart.within(geometry).frame(geometry, time_, dtype=dtype)
+        sequences.addItem(sequence, volumes.fromEngine(frame), 100 * time_, acquired=n != 1)
+    frames = browsing.place(scene, sequence)
+    sequences.annotate(frames, REPORT, [nodes[0], nodes[-1]])
+    return nodes, frames
+
+
 def matrix_of(node) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
 
 
+def same_grid(a, b) -> bool:
+    """To the last digits: MRML keeps spacing and directions, so a matrix is computed anew each time it is asked for."""
+    return np.allclose(matrix_of(a), matrix_of(b), rtol=0, atol=1e-12)
+
+
 def contents(scene) -> list:
     """Every node of the scene, to compare before and after."""
     return sorted(scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes()))
-
-
-# The stand-ins of the folder `host` are loaded where the application is not. In the application `slicer.app` has no
-# `mainWindow` for Python, and the host has a `layoutManager` too.
-IN_SLICER = "host" not in sys.modules
 
 
 @dataclass
