@@ -66,6 +66,7 @@ class Adaptation:
     on_step: StepReport = ignore_step
     losses: Dict[int, List[float]] = field(default_factory=dict)
     accepted: Dict[int, bool] = field(default_factory=dict)
+    held_out_losses: Dict[int, Tuple[float, float]] = field(default_factory=dict)  # before and after the steps
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False)
@@ -119,12 +120,14 @@ class Adaptation:
         for _ in range(self.iterations):
             for number, batch in batches:
                 self.step(number, batch)
-        kept = self.held_out_loss(batches) <= expected  # False where either is not a number
+        reached = self.held_out_loss(batches)
+        kept = reached <= expected  # False where either is not a number
         if not kept:
             self.learning.load_state_dict(before)
             # What the optimiser remembers of these steps must not push the next batch.
             self.optimizer = self.task.optimizer(self.network, self.learning_rate)
         self.accepted.update((number, kept) for number, _ in batches)
+        self.held_out_losses.update((number, (expected, reached)) for number, _ in batches)
 
     def step(self, number: int, batch: Batch) -> None:
         """Take one gradient step on a batch."""
