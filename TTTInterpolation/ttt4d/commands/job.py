@@ -53,8 +53,9 @@ class Job:
         settings = self.request.settings
         interpolator = Interpolator(settings.weights, settings.device)
         try:
-            result = interpolator.run(phases, settings, _within(progress, 0.02, 0.98), cancelled,
-                                      self.request.displacements is not None, phase_times)
+            result = interpolator.run(
+                phases, settings, progress=_within(progress, 0.02, 0.98), cancelled=cancelled,
+                displacements=self.request.displacements is not None, phase_times=phase_times)
             report = result.report
             report["messages"][:0] = messages
             report["seconds"].update(reading=read - began, loading=clock.monotonic() - read, writing=0.0)
@@ -91,11 +92,12 @@ class Job:
 
         from ..images.checks import check_phases
         from ..images.output_paths import check_writable
-        from ..images.readers import read_sequence, read_volume
+        from ..images.readers import check_inputs, read_sequence, read_volume
         from ..images.resampling import coverage, resample_to, to_type
         from ..images.writers import check_output
 
         request = self.request
+        check_inputs(request.inputs)
         check_output(request.output, request.inputs)
         for path, folder in ((request.displacements, True), (request.report, False), (request.preview, False)):
             if path is not None:
@@ -128,11 +130,11 @@ class Job:
             phases[number] = to_type(first.array.dtype, resample_to(phase, first.geometry), number, messages)
         if messages:  # what was resampled or converted may have lost its content
             check_phases(phases, request.settings.cyclic)
-        if not strictly_increasing(request.settings.index(phase_times), least=1e-3):  # closer ones are one to 3D Slicer
+        if not strictly_increasing(request.settings.frame_percents(phase_times), least=1e-3):  # closer ones are one to 3D Slicer
             phase_times = range(len(phases))
             messages.append("The phases lie too unevenly in time for a place of its own for every frame: they count "
                             "evenly.")
-        frames = len(request.settings.index(phase_times))
+        frames = len(request.settings.frame_percents(phase_times))
         voxel = first.array.dtype.itemsize + (12 if request.displacements else 0)
         check_output(request.output, request.inputs, frames * first.array.size * voxel)
         stop_if(cancelled)
@@ -155,7 +157,9 @@ class Job:
         acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
         words = provenance(report)
-        writer = enter(open_writer(request.output, geometry, phases[0].array.dtype, index, acquired, words))
+        writer = enter(open_writer(request.output, geometry, phases[0].array.dtype, index, acquired, words,
+                                   phases[0].source))
+        report["messages"].extend(writer.messages)
         preview = Preview(phases) if preview_file else None
         for number, frame in enumerate(result.frames):
             began = clock.monotonic()
@@ -163,7 +167,7 @@ class Job:
             if displacements:
                 write_displacement(os.path.join(displacements, f"displacement_{number:03d}.nrrd"), geometry,
                                       frame.displacement,
-                                      {**marks.words(frame.index, frame.acquired), **words})
+                                      {**marks.metadata(frame.index, frame.acquired), **words})
             if preview:
                 preview.add(frame.array, frame.index, frame.acquired)
             report["seconds"]["writing"] += clock.monotonic() - began

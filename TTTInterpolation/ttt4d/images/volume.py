@@ -92,12 +92,14 @@ class Volume:
     synthetic: whether its file says that it was computed, not measured.
     source: what its format needs to write a result beside it, such as the two orientations of a NIfTI file; None where
     there is nothing of the kind.
+    name: of the file that it was read from, for messages.
     """
 
     array: np.ndarray
     geometry: Geometry
     synthetic: bool = False
     source: Optional[object] = None
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.array.shape != tuple(self.geometry.shape):

@@ -324,7 +324,7 @@ def _times(header: Nifti1Header, comment: Dict[str, Any], frames: int) -> Option
 
 
 class Writer(OneFileWriter):
-    """A 4D NIfTI file, gzipped by its name.
+    """A 4D NIfTI file, or a 3D one of a single frame, gzipped by its name.
 
     Its header tells the same orientation as the input's, where that was a NIfTI file, and the time step. A comment
     extension holds percent, marks and provenance of the frames as JSON. NIfTI-1 is written, and NIfTI-2 where the input
@@ -358,7 +358,7 @@ def _new_header(geometry: Geometry, dtype: np.dtype, frames: int, source: Option
     second = too_long or isinstance(source, nibabel.Nifti2Header)
     header = (nibabel.Nifti2Header if second else nibabel.Nifti1Header)(endianness="<")
     header.set_data_dtype(dtype)
-    header.set_data_shape((*geometry.shape[::-1], frames))
+    header.set_data_shape(geometry.shape[::-1] if frames == 1 else (*geometry.shape[::-1], frames))
     header.set_slope_inter(1, 0)
     header["descrip"] = _OWN_DESCRIPTION
     if not isinstance(source, nibabel.Nifti1Header):
