@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
+from ... import __version__
 from .. import marks
 from ..frame_writer import FrameWriter
 from ..output_paths import staged
@@ -221,6 +222,7 @@ def _class_elements(common) -> Dict[str, Any]:
         _CT: {"KVP": None, "AcquisitionNumber": None},
         _MR: {"ScanningSequence": "RM", "SequenceVariant": "NONE", "ScanOptions": None, "MRAcquisitionType": None,
               "RepetitionTime": None, "EchoTime": None, "EchoTrainLength": None},
+        _PET: {"AcquisitionDate": None, "AcquisitionTime": None},
         _SECONDARY_CAPTURE: {"ConversionType": "WSD"},
     }
     return {keyword: value for keyword, value in needed.get(str(common.SOPClassUID), {}).items()
@@ -245,7 +247,8 @@ def _enhanced_elements(kind: str, geometry: Geometry, header):
         PixelMeasuresSequence=[_item(**_measures(geometry))],
         PlaneOrientationSequence=[_item(ImageOrientationPatient=_orientation(geometry))],
         **{f"{kind}ImageFrameTypeSequence": [_item(FrameType=image_type, **described)]})
-    return _item(ImageType=image_type, ContentQualification="RESEARCH", PresentationLUTShape="IDENTITY",
+    return _item(ImageType=image_type, DeviceSerialNumber="none", SoftwareVersions=__version__,
+                 AcquisitionContextSequence=[], ContentQualification="RESEARCH", PresentationLUTShape="IDENTITY",
                  BurnedInAnnotation="NO", LossyImageCompression=header.get("LossyImageCompression") or "00",
                  DimensionOrganizationSequence=[_item(DimensionOrganizationUID=organization)],
                  DimensionIndexSequence=dimensions, SharedFunctionalGroupsSequence=[shared], **described)
