@@ -5,6 +5,7 @@ The judge is pydicom: `truth` places every voxel of every file by the standard's
 
 from __future__ import annotations
 
+import gzip
 import os
 import tempfile
 from pathlib import Path
@@ -507,6 +508,30 @@ def test_the_files_that_pydicom_ships_are_read_as_pydicom_reads_them_or_refused(
             assert np.allclose(found.phases[0].geometry.origin, made.ImagePositionPatient)
         read += 1
     assert read > 30 and capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_files_that_nibabel_ships_are_read_as_nibabel_reads_them_or_refused(tmp_path):
+    wrappers = pytest.importorskip("nibabel.nicom.dicomwrappers")
+    read = 0
+    for path in sorted((Path(wrappers.__file__).parent / "tests" / "data").glob("*.dcm*")):
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rb") as compressed:
+            (tmp_path / path.stem).write_bytes(compressed.read())
+        try:
+            volume = read_volume(tmp_path / path.stem)
+        except UserError as error:
+            assert "mosaic" in str(error)
+            continue
+        judge = wrappers.wrapper_from_file(tmp_path / path.stem)
+        values = np.asarray(judge.get_data()).reshape(*volume.array.shape[1:], -1)
+        index = np.random.default_rng(0).integers(0, values.shape, (2000, 3))
+        places = index @ judge.affine[:3, :3].T + judge.affine[:3, 3]
+        k, j, i = np.rint(volume.geometry.world_to_index(places)).astype(int).T
+        assert np.allclose(volume.geometry.index_to_world(np.stack([k, j, i], axis=1)), places, atol=1e-2)
+        assert np.array_equal(volume.array[k, j, i], values[tuple(index.T)])
+        read += 1
+    assert read >= 3
 
 
 @pytest.mark.filterwarnings("ignore")

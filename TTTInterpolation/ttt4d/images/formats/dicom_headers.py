@@ -159,6 +159,9 @@ def planes_of(header, path: str) -> List[Plane]:
 def _check_voxels(header, path: str) -> None:
     if (header.get("SamplesPerPixel") or 1) != 1 or "PALETTE" in str(header.get("PhotometricInterpretation", "")):
         raise InputError(f"{quoted(path)} is a DICOM image in colour: give an image with one grey value a voxel.")
+    if "MOSAIC" in [str(word).upper() for word in header.get("ImageType") or ()]:
+        raise InputError(f"{quoted(path)} is a mosaic, all slices side by side in one image: convert it to an image a "
+                         "slice, or to NIfTI.")
     if header.get("ModalityLUTSequence"):
         raise InputError(f"The values of {quoted(path)} go through a look-up table (Modality LUT Sequence): convert it "
                          "to an image with Rescale Slope and Intercept.")
@@ -369,6 +372,7 @@ _CONTRASTS: Dict[str, Callable[[Element], Any]] = {
     "diffusion directions": lambda e: e("DiffusionGradientOrientation"),
     "complex components": lambda e: e("ComplexImageComponent"),
     "image types": _kind_of_image,
+    "metabolite maps": lambda e: e("MetaboliteMapDescription"),
     "flip angles": lambda e: e("FlipAngle"),
     "tube voltages": lambda e: e("KVP"),
     "reconstruction kernels": lambda e: e("ConvolutionKernel"),
