@@ -444,6 +444,39 @@ def test_localizers_reports_and_other_files_are_left_out_and_said(tmp_path):
     assert "Secret" not in said
 
 
+def test_what_cannot_be_used_is_left_out_and_said_where_it_is_of_another_series(tmp_path):
+    folder = series(tmp_path / "study", VOLUMES[0])
+    screen = image(stored((20, 20), dtype="uint8", low=0, high=255), "1.2.840.10008.5.1.4.1.1.7", "1.2.826.8",
+                   PixelSpacing=None, Modality="CT")
+    save(screen, tmp_path / "study" / "dose")
+    messages: List[str] = []
+    assert np.array_equal(read_volume(folder, messages).array, VOLUMES[0])
+    assert any("'dose' does not tell the size of its pixels" in words for words in messages)
+    screen.SeriesInstanceUID = "1.2.826.7"
+    save(screen, tmp_path / "study" / "dose")
+    with pytest.raises(InputError, match="'dose' does not tell the size of its pixels"):
+        read_volume(folder)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_invalid_element_that_nothing_needs_is_no_reason_to_refuse_an_image(tmp_path):
+    folder = series(tmp_path / "odd", VOLUMES[0], PatientWeight="77.5", NumberOfAverages="31.5")
+    for path in (tmp_path / "odd").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"77.5", b"much").replace(b"31.5", b"few "))
+    source = read_volume(folder)
+    assert np.array_equal(source.array, VOLUMES[0])
+    write(tmp_path / "out.dcm", VOLUMES[:2], source.geometry, source.source)
+    assert {one.PatientID for one in instances(tmp_path / "out.dcm")} == {"4711"}
+
+
+def test_a_cine_with_a_series_for_each_slice_is_one_sequence(tmp_path):
+    for k in range(4):
+        for t in range(3):
+            save(image(VOLUMES[t, k], series=f"1.2.826.9.{k}", ImagePositionPatient=place(k), TriggerTime=50 * t + k,
+                       SeriesDescription=f"cine sax {k + 1}"), tmp_path / "sax" / f"{k}{t}")
+    assert_phases(read_sequence(tmp_path / "sax"), 3, (1.5, 51.5, 101.5), "trigger time", "ms")
+
+
 def test_doubled_slices_are_used_once_and_said(tmp_path):
     folder = series(tmp_path / "doubled", VOLUMES[0])
     for k in (1, 2):

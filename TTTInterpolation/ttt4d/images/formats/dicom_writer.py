@@ -183,17 +183,19 @@ class _Series:
 
 def _common_elements(header: Optional[Any], sop_class: str, geometry: Geometry):
     """Return the elements that all instances of a result share."""
+    from pydicom.datadict import keyword_for_tag
     from pydicom.dataset import Dataset
     from pydicom.uid import generate_uid
 
     common = Dataset()
     header = Dataset() if header is None else header
     same_class = header.get("SOPClassUID") == sop_class and sop_class not in _ENHANCED
-    for element in header:
-        kept = element.tag.group == 0x0010 or element.keyword in _STUDY
-        acquisition = same_class and element.tag.group in (0x0018, 0x0054) and element.keyword not in _OF_ONE_FRAME
-        if (kept or acquisition) and not element.tag.is_private:
-            common[element.tag] = copy.deepcopy(element)
+    for tag in header.keys():
+        keyword = keyword_for_tag(tag)  # "" for private elements
+        acquisition = same_class and tag.group in (0x0018, 0x0054) and keyword not in _OF_ONE_FRAME
+        if keyword and (tag.group == 0x0010 or keyword in _STUDY or acquisition):
+            with contextlib.suppress(Exception):  # an element whose value is not valid is not carried on
+                common[tag] = copy.deepcopy(header[tag])
     for keyword in _REQUIRED:
         if keyword not in common:
             setattr(common, keyword, None)
