@@ -17,11 +17,13 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttt4d.commands import cli
 from ttt4d.errors import GeometryError, InputError, UserError
 from ttt4d.images.readers import read_sequence, read_volume
 from ttt4d.images.sequence import FrameTimes
 from ttt4d.images.volume import Geometry, Volume
 from ttt4d.images.writers import check_output, open_writer
+from ttt4d.temporal.phantom import beating_heart
 
 pydicom = pytest.importorskip("pydicom", minversion="3")  # the engine takes version 2 too, which Python 3.9 has
 
@@ -739,3 +741,17 @@ def test_a_folder_that_is_not_empty_is_not_written_into(tmp_path):
     series(tmp_path / "out.dcm", VOLUMES[0])
     with pytest.raises(UserError, match="not empty"):
         check_output(tmp_path / "out.dcm", [])
+
+
+def test_a_cine_goes_in_and_comes_out_as_dicom_on_the_command_line(tmp_path, small_weights):
+    phases = beating_heart((0, 0.5, 1), Geometry((4, 24, 24), (8.0, 5.0, 5.0)))[0]
+    given = [np.rint(phase.array).astype(np.int16) for phase in phases]
+    for t, volume in enumerate(given):
+        series(tmp_path / "cine", volume, f"{t}_{{}}", NominalPercentageOfCardiacPhase=30.0 * t)
+    output = tmp_path / "out.dcm"
+    assert cli.run(["interpolate", str(tmp_path / "cine"), "-o", f"{output}/", "--iterations", "1", "--frames-between",
+                    "1", "--weights", small_weights]) == 0
+    found = read_sequence(output)
+    assert [phase.synthetic for phase in found.phases] == [False, True, False, True, False]
+    assert all(np.array_equal(found.phases[2 * t].array, volume) for t, volume in enumerate(given))
+    assert len(instances(output)) == 20 and {one.PatientID for one in instances(output)} == {"4711"}

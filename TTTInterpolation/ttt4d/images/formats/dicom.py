@@ -72,6 +72,8 @@ def _planes(path: str, messages: List[str]) -> List[Plane]:
         header = _header(file, must_be=file == path)
         if header is None or "DirectoryRecordSequence" in header:
             continue
+        with decoding(file):
+            series = str(header.get("SeriesInstanceUID", ""))
         try:
             with decoding(file):
                 kind = _not_an_image(header)
@@ -80,7 +82,7 @@ def _planes(path: str, messages: List[str]) -> List[Plane]:
                 else:
                     planes += planes_of(header, file)
         except InputError as error:
-            unusable.append((str(header.get("SeriesInstanceUID", "")), error))
+            unusable.append((series, error))
     name = quoted(path)
     used = {plane.series for plane in planes}
     for series, error in unusable:
