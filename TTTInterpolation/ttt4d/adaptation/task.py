@@ -1,4 +1,9 @@
-"""What every auxiliary task g is, on both axes."""
+"""The interface of the auxiliary tasks g, the same on both axes.
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the section on auxiliary tasks.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +43,13 @@ class AuxiliaryTask(nn.Module):
         Gradient steps of one adaptation where the user does not choose.
     learning_rate : float
         Learning rate of these steps where the user does not choose.
+    least_gain : float
+        Part of the held-out loss by which an adaptation must lower it at least, or it is taken back.
     """
 
     iterations: int
     learning_rate: float
+    least_gain = 0.0
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__()
@@ -57,7 +65,7 @@ class AuxiliaryTask(nn.Module):
         """Whether it has parameters of its own, which training must learn and a weights file must hold."""
         return next(self.parameters(), None) is not None
 
-    def loss(self, network: nn.Module, batch: Any, generator: Generator) -> Tensor:
+    def loss(self, network: Any, batch: Any, generator: Generator) -> Tensor:
         """Return the auxiliary loss L_g of one batch.
 
         Parameters
@@ -76,6 +84,12 @@ class AuxiliaryTask(nn.Module):
         """
         raise NotImplementedError
 
-    def optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-        """Return what takes the steps: Adam over f and this head."""
+    def held_out_loss(self, network: nn.Module, batch: Any, generator: Generator) -> Tensor:
+        """Return the loss, a scalar, that an adaptation has to lower, or it is taken back. Here L_g itself, on draws of
+        its own.
+        """
+        return torch.stack([self.loss(network, batch, generator) for _ in range(4)]).mean()
+
+    def optimizer(self, network: Any, learning_rate: float) -> torch.optim.Optimizer:
+        """Return the optimiser that takes the steps: Adam over f and this head."""
         return torch.optim.Adam([*network.features.parameters(), *self.parameters()], lr=learning_rate)
