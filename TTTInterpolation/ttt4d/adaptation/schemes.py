@@ -99,9 +99,7 @@ class Adaptation:
         WeightsError
             The weights hold no head for the task.
         """
-        if settings.auxiliary not in model.tasks:
-            raise WeightsError(f"These weights have no head for the task '{settings.auxiliary}': train them again, or "
-                               f"choose one of {', '.join(model.tasks)}.")
+        check_task(model, settings)
         task = copy.deepcopy(model.tasks[settings.auxiliary]).to(device)
         return cls(copy.deepcopy(model.network).to(device), task, settings.iterations or task.iterations,
                    settings.learning_rate or task.learning_rate, seed, on_step)
@@ -151,6 +149,13 @@ class Adaptation:
     def _of(self, loss: Callable[[Any, Any, Generator], Tensor], batch: Batch, generator: Generator) -> Tensor:
         with mixed_precision(batch.device, batch.grid):
             return loss(self.network, batch, generator)
+
+
+def check_task(model: Model, settings: AdaptationSettings) -> None:
+    """Raise WeightsError if a model has no head for the task of the settings."""
+    if settings.auxiliary not in model.tasks:
+        raise WeightsError(f"These weights have no head for the task '{settings.auxiliary}': train them again, or "
+                           f"choose one of {', '.join(model.tasks)}.")
 
 
 def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:

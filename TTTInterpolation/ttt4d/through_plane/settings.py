@@ -47,8 +47,8 @@ class SliceSettings(Settings):
         A value is not allowed.
     """
 
-    slices: str = option(GAP, "what lies between the slices: gap (nothing was seen there) or thick (each slice is a mean "
-                         "over its thickness)", choices=(GAP, THICK), choice="kind of slices")
+    slices: str = option(GAP, "what lies between the slices: gap (nothing was seen there) or thick (each slice is a "
+                         "mean over its thickness)", choices=(GAP, THICK), choice="kind of slices")
     thickness: Optional[float] = option(None, "slice thickness in mm, for thick (default: the slice spacing)",
                                         metavar="MM", above=0)
     adaptation: SliceAdaptationSettings = field(default_factory=SliceAdaptationSettings)
