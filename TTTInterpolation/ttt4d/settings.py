@@ -10,7 +10,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from .errors import SettingsError
 from .temporal.auxiliary import TASKS
@@ -19,7 +19,7 @@ SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
 DEFAULT_AUXILIARY = "agreement"
 
-_S = TypeVar("_S", bound="Settings")
+Settings = TypeVar("Settings", bound="SettingsBase")
 
 
 def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optional[str] = None, group: str = "",
@@ -51,14 +51,7 @@ def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optio
         "above": above, "choices": tuple(choices), "choice": choice})
 
 
-def auxiliary_option(default: str, tasks: Iterable[str]) -> Any:
-    """Return the field of the auxiliary task of an axis that knows some tasks."""
-    names = tuple(tasks)
-    return option(default, f"what the network trains itself on: {', '.join(names)}, or {NO_ADAPTATION} for the base "
-                  "weights' answer", metavar="TASK", choices=(NO_ADAPTATION, *names), choice="auxiliary task")
-
-
-class Settings:
+class SettingsBase:
     """What all settings classes share: checks by field, and JSON both ways."""
 
     def __post_init__(self) -> None:
@@ -103,11 +96,11 @@ def types_of(cls: type) -> Dict[str, Any]:
 
 def is_settings(kind: Any) -> bool:
     """Whether the type of a field is itself a settings class."""
-    return isinstance(kind, type) and issubclass(kind, Settings)
+    return isinstance(kind, type) and issubclass(kind, SettingsBase)
 
 
 @dataclass(frozen=True)
-class AdaptationSettings(Settings):
+class AdaptationSettings(SettingsBase):
     """How the network adapts to the patient before it interpolates.
 
     Parameters
@@ -145,7 +138,7 @@ MACHINE = "the machine"
 
 
 @dataclass(frozen=True)
-class InterpolationSettings(Settings):
+class InterpolationSettings(SettingsBase):
     """The settings of one run.
 
     Parameters

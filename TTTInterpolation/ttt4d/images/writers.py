@@ -7,7 +7,7 @@ from typing import Dict, Optional, Sequence
 
 from ..errors import OutputError
 from .files import quoted
-from .formats import WRITABLE, frame_folder, output_format_of
+from .formats import WRITABLE, WRITABLE_VOLUMES, frame_folder, output_format_of
 from .frame_writer import FrameWriter
 from .output_paths import check_writable
 from .sequence import FrameTimes
@@ -17,13 +17,13 @@ from .volume import Geometry
 def open_writer(path, geometry: Geometry, dtype, index: Sequence[float], acquired: Sequence[bool],
                 provenance: Dict[str, str], source: Optional[object] = None,
                 times: Optional[FrameTimes] = None) -> FrameWriter:
-    """Return the writer of a result.
+    """Return the writer of a result. A result of one frame is a volume.
 
     Parameters
     ----------
     path : str or path-like
-        The output: `.seq.nrrd`, `.nii.gz` or `.nii`, `.dcm` for a folder with a DICOM series, or the name of a folder
-        for one .nrrd file a frame.
+        The output: `.seq.nrrd` (of a volume `.nrrd`), `.nii.gz` or `.nii`, `.dcm` for a folder with a DICOM series, or
+        the name of a folder for one .nrrd file a frame.
     geometry : Geometry
         The grid of every frame.
     dtype : numpy.dtype or type
@@ -58,21 +58,28 @@ def open_writer(path, geometry: Geometry, dtype, index: Sequence[float], acquire
     True
     """
     path = os.fspath(path)
-    return _writer_class(path)(path, geometry, dtype, index, acquired, provenance, source, times)
+    return _writer_class(path, len(index))(path, geometry, dtype, index, acquired, provenance, source, times)
 
 
-def check_output(path, inputs: Sequence, bytes_needed: int = 0) -> None:
-    """Raise `OutputError` for an output that cannot be written, before any work is done; see `check_writable`."""
+def check_output(path, inputs: Sequence, bytes_needed: int = 0, frames: int = 2) -> None:
+    """Raise `OutputError` for an output that cannot be written, before any work is done; see `check_writable`.
+
+    frames : int
+        1 for a volume; how many more does not matter.
+    """
     path = os.fspath(path)
-    found = output_format_of(path)
-    folder = _writer_class(path) is frame_folder.Writer if found is None else found.folder_output
+    found = output_format_of(path, frames)
+    folder = _writer_class(path, frames) is frame_folder.Writer if found is None else found.folder_output
     check_writable(path, inputs, folder, bytes_needed)
 
 
-def _writer_class(path: str) -> type:
-    found = output_format_of(path)
+def _writer_class(path: str, frames: int) -> type:
+    found = output_format_of(path, frames)
     if found is not None:
         return found.load().Writer
+    if frames == 1:
+        raise OutputError(f"The name {quoted(path)} does not say in which format one volume is written: end it in "
+                          f"{WRITABLE_VOLUMES}.")
     if os.path.isdir(path) or not os.path.splitext(os.path.basename(path))[1]:
         return frame_folder.Writer
     raise OutputError(f"The output format cannot be determined from the name {quoted(path)}: end it in {WRITABLE}, or "

@@ -29,7 +29,9 @@ class ImageFormat:
     module : str
         Name of the module in `ttt4d.images.formats`.
     outputs : tuple of str
-        Endings of the outputs that it writes, in lower case.
+        Endings of the sequences that it writes, in lower case.
+    volumes : tuple of str
+        Endings of the single volumes that it writes, in lower case.
     companions : tuple of str
         Endings, in lower case, of files that hold the voxels for the header in another file. They can be given as well,
         but are not counted as images of their own in a folder.
@@ -41,6 +43,7 @@ class ImageFormat:
     suffixes: Tuple[str, ...]
     module: str
     outputs: Tuple[str, ...] = ()
+    volumes: Tuple[str, ...] = ()
     companions: Tuple[str, ...] = ()
     folder_output: bool = False
 
@@ -49,9 +52,9 @@ class ImageFormat:
         return import_module(f"{__name__}.{self.module}")
 
 
-NRRD = ImageFormat("NRRD", (".nrrd", ".nhdr"), "nrrd", outputs=(".seq.nrrd",))
+NRRD = ImageFormat("NRRD", (".nrrd", ".nhdr"), "nrrd", outputs=(".seq.nrrd",), volumes=(".nrrd",))
 NIFTI = ImageFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".hdr.gz"), "nifti", outputs=(".nii.gz", ".nii"),
-                    companions=(".img", ".img.gz"))
+                    volumes=(".nii.gz", ".nii"), companions=(".img", ".img.gz"))
 METAIMAGE = ImageFormat("MetaImage", (".mha", ".mhd"), "metaimage")
 FORMATS = (NRRD, NIFTI, METAIMAGE)
 # Recognised by being a folder or by the first bytes of a file: its files have names of any kind.
@@ -59,7 +62,9 @@ DICOM = ImageFormat("DICOM", (), "dicom", outputs=(".dcm",), folder_output=True)
 
 # For messages and help texts.
 READABLE = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS) + ", or DICOM (a file or a folder)"
-WRITABLE = " or ".join(", ".join(suffix for f in (*FORMATS, DICOM) for suffix in f.outputs).rsplit(", ", 1))
+WRITABLE, WRITABLE_VOLUMES = (
+    " or ".join(", ".join(suffix for f in (*FORMATS, DICOM) for suffix in getattr(f, kind)).rsplit(", ", 1))
+    for kind in ("outputs", "volumes"))
 
 
 def format_of(path: str) -> Optional[ImageFormat]:
@@ -84,15 +89,21 @@ def is_image_file(path: str) -> bool:
     return any(_ending(path, f.suffixes) for f in FORMATS)
 
 
-def output_format_of(path: str) -> Optional[ImageFormat]:
-    """Return the format of an output by its name, or None.
+def output_format_of(path: str, frames: int = 2) -> Optional[ImageFormat]:
+    """Return the format of an output of one frame (a volume) or more (a sequence) by its name, or None.
 
     Examples
     --------
-    >>> output_format_of("heart.seq.nrrd").name
-    'NRRD'
+    >>> output_format_of("heart.seq.nrrd").name, output_format_of("heart.nrrd", frames=1).name
+    ('NRRD', 'NRRD')
+    >>> output_format_of("heart.nrrd"), output_format_of("heart.seq.nrrd", frames=1)
+    (None, None)
     """
-    return next((f for f in (*FORMATS, DICOM) if _ending(path, f.outputs)), None)
+    if frames > 1:
+        return next((f for f in (*FORMATS, DICOM) if _ending(path, f.outputs)), None)
+    if _ending(path, NRRD.outputs):  # a sequence by its name
+        return None
+    return next((f for f in (*FORMATS, DICOM) if _ending(path, f.volumes)), None)
 
 
 def stem_of(path: str) -> str:

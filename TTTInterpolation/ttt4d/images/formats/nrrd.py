@@ -248,7 +248,7 @@ def _strings(text: str) -> List[str]:
 
 
 class Writer(OneFileWriter):
-    """A .seq.nrrd file that 3D Slicer opens as a sequence.
+    """A .seq.nrrd file that 3D Slicer opens as a sequence; a .nrrd file that it opens as a volume, for a single frame.
 
     The phases lie along the last axis, as Slicer 5.10 and later write it; older ones read it too, but call the index
     "frame". Slicer has no 64-bit integers, so those are written as float64, which holds them exactly up to 2^53.
@@ -260,15 +260,23 @@ class Writer(OneFileWriter):
         return np.dtype(np.float64) if self.dtype.name in ("int64", "uint64") else self.dtype
 
     def _begin(self, file: BinaryIO) -> BinaryIO:
+        frames = len(self.index)
+        if frames == 1:
+            metadata = {marks.FRAME: marks.mark(self.acquired[0]), **self.provenance}
+        else:
+            metadata = {**self._frame_metadata(), **marks.times(self.times), **self.provenance}
+        file.write(nrrd_header(self.geometry, self._voxel_type, metadata, frames if frames > 1 else None))
+        return gzip_stream(file)
+
+    def _frame_metadata(self) -> Dict[str, str]:
+        """Return the entries by which 3D Slicer knows a sequence, and the marks of its frames."""
         index = " ".join(f"{value:.10g}" for value in self.index)
         metadata = {"DataNodeClassName": "vtkMRMLScalarVolumeNode"}
         for axis in (0, 3):  # Slicer before 5.10 looks for the index under axis 0, wherever it lies
             metadata.update({f"axis {axis} index type": "numeric", f"axis {axis} index values": index})
         for number in range(len(self.index)):
             metadata[f"axis 3 item {number:04d} {marks.FRAME}"] = marks.mark(self.acquired[number])
-        metadata.update({marks.FRAMES: marks.marks(self.acquired), **marks.times(self.times), **self.provenance})
-        file.write(nrrd_header(self.geometry, self._voxel_type, metadata, len(self.index)))
-        return gzip_stream(file)
+        return {**metadata, marks.FRAMES: marks.marks(self.acquired)}
 
 
 def nrrd_header(geometry: Geometry, dtype: np.dtype, metadata: Mapping[str, str],
