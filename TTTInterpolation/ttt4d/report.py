@@ -1,4 +1,4 @@
-"""What a run says of itself: versions, memory, and the words kept in the header of its result."""
+"""The report of a run, and the part of it that the header of its result keeps. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,15 +7,129 @@ import os
 import platform
 import sys
 from importlib import metadata
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Mapping, Optional, TypedDict
 
 from . import __version__
 
 NOTICE = "Synthetic frames are computed, not measured. Not for clinical use."
 
 
+class WeightsReport(TypedDict):
+    """The base weights of a run.
+
+    Parameters
+    ----------
+    name : str
+        Packaged name, or name of the user's file without its folder.
+    sha256 : str
+        Checksum of the file.
+    date : str or None
+        When the weights were made, as their card says.
+    """
+
+    name: str
+    sha256: str
+    date: Optional[str]
+
+
+class AdaptationReport(TypedDict):
+    """The adaptation to one batch.
+
+    Parameters
+    ----------
+    batch : int
+        Number of the batch, which is the number of the pair of phases.
+    losses : list of float
+        The auxiliary loss before each step.
+    kept : bool
+        False if the steps were undone because they did not lower the loss on held-out random draws.
+    """
+
+    batch: int
+    losses: List[float]
+    kept: bool
+
+
+class FrameReport(TypedDict):
+    """One frame.
+
+    Parameters
+    ----------
+    index : float
+        Position in the whole sequence, in percent.
+    pair : int
+        Number of the pair of phases.
+    time : float
+        Time within the pair: 0 is its first phase, 1 its second.
+    acquired : bool
+        Whether it is a given phase; all others are synthetic.
+    """
+
+    index: float
+    pair: int
+    time: float
+    acquired: bool
+
+
+class RunReport(TypedDict):
+    """What was done in a run, as plain data: the file of `--report` holds it as JSON.
+
+    Parameters
+    ----------
+    settings : dict
+        The settings, as `InterpolationSettings.to_json` gives them.
+    weights : WeightsReport
+        The base weights.
+    device : str
+        The device that the run ended on.
+    messages : list of str
+        What was assumed, changed or given up: one full sentence each.
+    seconds : dict of str to float
+        Seconds of each stage: reading, loading, adaptation, interpolation, writing.
+    adaptation : list of AdaptationReport
+        One entry for each batch; empty without adaptation.
+    frames : list of FrameReport
+        One entry for each frame, in order of time.
+    not_for_clinical_use : bool
+        True.
+    """
+
+    settings: Dict[str, Any]
+    weights: WeightsReport
+    device: str
+    messages: List[str]
+    seconds: Dict[str, float]
+    adaptation: List[AdaptationReport]
+    frames: List[FrameReport]
+    not_for_clinical_use: bool
+
+
+class JobReport(RunReport, total=False):
+    """A `RunReport` with what is known when the run has begun, and when its files are written.
+
+    Parameters
+    ----------
+    canvas : list of int
+        Size (k, j, i) of the grid of the network, in voxels.
+    versions : dict of str to str
+        Of this program, Python, the system and the libraries.
+    date : str
+        When writing began: ISO 8601, in UTC.
+    peak_memory_mib : float or None
+        The largest main memory of the process, in MiB; None where the system does not say.
+    peak_gpu_memory_mib : float or None
+        The largest memory on the GPU, in MiB; None without CUDA.
+    """
+
+    canvas: List[int]
+    versions: Dict[str, str]
+    date: str
+    peak_memory_mib: Optional[float]
+    peak_gpu_memory_mib: Optional[float]
+
+
 def versions() -> Dict[str, str]:
-    """Of the program, of Python, and of the libraries that make the numbers."""
+    """Return the versions of the program, of Python, and of the libraries that change the numbers."""
     found = {"ttt4d": __version__, "python": platform.python_version(), "system": platform.platform()}
     for name in ("torch", "numpy", "SimpleITK", "safetensors"):
         try:
@@ -26,7 +140,7 @@ def versions() -> Dict[str, str]:
 
 
 def peak_memory_mib() -> Optional[float]:
-    """The most main memory this process has held, in MiB; None where the system does not tell."""
+    """Return the largest main memory of this process so far, in MiB; None where the system does not say."""
     if os.path.exists("/proc/self/status"):
         # Not getrusage: on Linux its figure starts with the peak of the program that started this one.
         with open("/proc/self/status") as file:
@@ -39,15 +153,24 @@ def peak_memory_mib() -> Optional[float]:
 
 
 def peak_gpu_memory_mib(device: str) -> Optional[float]:
-    """The most memory this process has held on a CUDA device, in MiB; None on any other."""
+    """Return the largest memory of this process on a CUDA device so far, in MiB; None for another device."""
     import torch
 
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.startswith("cuda") else None
 
 
-def provenance(report: Dict[str, Any]) -> Dict[str, str]:
-    """What the header of a result keeps of its report, as it is before the first frame: flat words, no names of files
-    but a user's own weights.
+def provenance(report: Mapping[str, Any]) -> Dict[str, str]:
+    """Return the metadata written to the header of each output file.
+
+    Parameters
+    ----------
+    report : JobReport
+        The report as it is before the first frame.
+
+    Returns
+    -------
+    dict of str to str
+        It holds no name of a file except that of a weights file of the user.
     """
     return {
         "ttt4d.version": report["versions"]["ttt4d"],
@@ -71,8 +194,9 @@ def _windows_peak_mib() -> Optional[float]:
             (name, ctypes.c_size_t) for name in ("peak", "now", "a", "b", "c", "d", "e", "f")]
 
     counters = Counters(size=ctypes.sizeof(Counters))
-    ask = ctypes.windll.psapi.GetProcessMemoryInfo
+    windows: Any = getattr(ctypes, "windll")  # noqa: B009 - not there on other systems, as type checkers know
+    ask = windows.psapi.GetProcessMemoryInfo
     ask.argtypes = [wintypes.HANDLE, ctypes.POINTER(Counters), wintypes.DWORD]
-    here = ctypes.windll.kernel32.GetCurrentProcess
+    here = windows.kernel32.GetCurrentProcess
     here.restype = wintypes.HANDLE
     return counters.peak / 2**20 if ask(here(), ctypes.byref(counters), counters.size) else None

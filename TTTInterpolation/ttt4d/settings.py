@@ -91,19 +91,34 @@ class InterpolationSettings:
         """The times of the new frames of one pair, rising, each strictly between 0 and 1."""
         return self.times or tuple(n / (self.frames + 1) for n in range(1, self.frames + 1))
 
-    def index(self, phase_times: Sequence[float]) -> Tuple[float, ...]:
-        """Percent of the whole of every frame between phases at these times (rising, of any unit), the phases among
-        them.
+    def frame_percents(self, phase_times: Sequence[float]) -> Tuple[float, ...]:
+        """Return the position of every output frame, the phases included, as a percentage of the whole sequence.
 
-        A cycle ends before it begins again; its way back, of which nobody tells, takes the mean of the other steps.
+        Parameters
+        ----------
+        phase_times : sequence of float
+            When each phase was acquired, strictly increasing, in any unit.
+
+        Returns
+        -------
+        tuple of float
+            Strictly increasing from 0. It ends at 100, but not for a cycle: there 100 % is the first phase again, which
+            is left out, and the unknown time from the last phase back to the first is the mean of the other intervals.
+
+        Examples
+        --------
+        >>> InterpolationSettings(frames=1).frame_percents((0, 300, 400))
+        (0.0, 37.5, 75.0, 87.5, 100.0)
+        >>> InterpolationSettings(frames=1, cyclic=True).frame_percents((0, 400))
+        (0.0, 25.0, 50.0, 75.0)
         """
         phase_times = list(phase_times)
         if self.cyclic:
             phase_times.append(phase_times[-1] + (phase_times[-1] - phase_times[0]) / (len(phase_times) - 1))
         first, whole = phase_times[0], phase_times[-1] - phase_times[0]
-        index = [100 * (start - first + time * (stop - start)) / whole
-                 for start, stop in zip(phase_times, phase_times[1:]) for time in (0.0, *self.frame_times)]
-        return tuple(index if self.cyclic else [*index, 100.0])
+        percents = [100 * (start - first + time * (stop - start)) / whole
+                    for start, stop in zip(phase_times, phase_times[1:]) for time in (0.0, *self.frame_times)]
+        return tuple(percents if self.cyclic else [*percents, 100.0])
 
     def to_json(self) -> Dict[str, Any]:
         return dataclasses.asdict(self)

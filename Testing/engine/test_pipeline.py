@@ -28,7 +28,8 @@ from ttt4d.settings import SCHEMES, InterpolationSettings
 from ttt4d.temporal import models
 from ttt4d.temporal.auxiliary import TASKS
 from ttt4d.temporal.canvas import Canvas
-from ttt4d.temporal.pipeline import AT_ONCE, Interpolator, _together
+from ttt4d.temporal.estimation import TIME_BATCH, time_batches
+from ttt4d.temporal.pipeline import Interpolator
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="what a process may take and has taken is told on Linux")
 DTYPES = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64]
@@ -47,7 +48,7 @@ def run(engine, phases, auxiliary="none", frames=1, progress=lambda p: None, can
         adaptation["iterations"] = values.pop("iterations", 2)
         adaptation["learning_rate"] = values.pop("learning_rate", 3e-3)
     chosen = InterpolationSettings.from_json({"frames": frames, **values, "adaptation": adaptation})
-    return engine.run(phases, chosen, progress, cancelled, displacements)
+    return engine.run(phases, chosen, progress=progress, cancelled=cancelled, displacements=displacements)
 
 
 def child(program: str, *arguments: str) -> str:
@@ -99,9 +100,9 @@ def test_adapting_leaves_the_base_weights_for_the_next_patient(engine, phases):
 @pytest.mark.parametrize("count", range(1, 12))
 def test_times_are_estimated_in_small_groups_and_none_alone_among_several(count):
     times = tuple(n / (count + 1) for n in range(1, count + 1))
-    groups = _together(times)
+    groups = time_batches(times)
     assert sum(groups, ()) == times
-    assert all(min(count, 2) <= len(group) <= AT_ONCE for group in groups)
+    assert all(min(count, 2) <= len(group) <= TIME_BATCH for group in groups)
 
 
 def test_no_adaptation_gives_the_answer_of_the_base_weights(engine, small_weights, phases):

@@ -1,1 +1,1 @@
-"""Test-time training, the same on both axes: what an auxiliary task is, the way from the base weights, the schemes."""
+"""Test-time training, the same on both axes: the interface of an auxiliary task, the steps, the schemes."""

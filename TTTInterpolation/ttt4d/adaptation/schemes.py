@@ -1,8 +1,11 @@
-"""The three schemes of test-time training (paper, deployment): naive, online, mini-batch. They differ in these few
-lines.
+"""The three schemes of test-time training: naive, online, mini-batch. They differ in a few lines.
 
-Each is a generator over the batches b_1..b_m: after the n-th `yield` the network holds the weights to interpolate b_n
-with. Only f and the auxiliary head g learn; h is frozen.
+Each is a generator over the batches b_1..b_m: after the n-th `yield` the network holds the weights for b_n. Only f and
+the auxiliary head g learn; h is frozen.
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the section on deployment.
 """
 
 from __future__ import annotations
@@ -24,51 +27,93 @@ StepReport = Callable[[int, int, float], None]
 Numbered = Sequence[Tuple[int, Batch]]
 
 
+def ignore_step(batch: int, iteration: int, loss: float) -> None:
+    """Do nothing: the callback of those who do not ask for steps."""
+
+
 @dataclass
 class Adaptation:
-    """The network on its way from w0: it knows one gradient step, and the way back."""
+    """One network on its way from the base weights w0: it takes gradient steps, and goes back.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Holds f as `features`. It is changed in place.
+    task : AuxiliaryTask
+        The auxiliary task with its head g, which learns too.
+    iterations : int
+        Gradient steps on each batch.
+    learning_rate : float
+        Of these steps.
+    seed : int
+        Seed of the task's random draws.
+    on_step : callable
+        Called after every step with the number of the batch, the number of its step, and the loss before it.
+
+    Attributes
+    ----------
+    losses : dict of int to list of float
+        The losses of each batch.
+    accepted : dict of int to bool
+        For each batch, whether its steps were kept.
+    """
 
     network: nn.Module
     task: AuxiliaryTask
     iterations: int
     learning_rate: float
     seed: int
-    on_step: StepReport = lambda batch, iteration, loss: None
+    on_step: StepReport = ignore_step
     losses: Dict[int, List[float]] = field(default_factory=dict)
     accepted: Dict[int, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False)
-        self.learning = nn.ModuleList([self.network.features, self.task]).requires_grad_(True)
+        features = self.network.get_submodule("features")
+        self.learning = nn.ModuleList([features, self.task]).requires_grad_(True)
         # A copy, not a reference: the published code kept a reference and so never came back to w0.
         self.w0 = copy.deepcopy(self.learning.state_dict())
         self.restart()
 
     @classmethod
-    def of(cls, model: Model, chosen: AdaptationSettings, device: torch.device, seed: int,
-           on_step: StepReport = lambda batch, iteration, loss: None) -> "Adaptation":
-        """Of copies of a model's network and of the task chosen, on a device; the model stays as it is.
+    def of(cls, model: Model, settings: AdaptationSettings, device: torch.device, seed: int,
+           on_step: StepReport = ignore_step) -> Adaptation:
+        """Return the adaptation of a copy of a model's network, on a device.
 
-        Raises WeightsError where the weights hold no head for the task.
+        Parameters
+        ----------
+        model : Model
+            The base weights w0; it stays as it is.
+        settings : AdaptationSettings
+            The task, and its iterations and learning rate where they are not the task's own.
+        device : torch.device
+            Where the network runs.
+        seed, on_step
+            As for `Adaptation`.
+
+        Raises
+        ------
+        WeightsError
+            The weights hold no head for the task.
         """
-        if chosen.auxiliary not in model.tasks:
-            raise WeightsError(f"These weights have no head for the task '{chosen.auxiliary}': train them again, or "
+        if settings.auxiliary not in model.tasks:
+            raise WeightsError(f"These weights have no head for the task '{settings.auxiliary}': train them again, or "
                                f"choose one of {', '.join(model.tasks)}.")
-        task = copy.deepcopy(model.tasks[chosen.auxiliary]).to(device)
-        return cls(copy.deepcopy(model.network).to(device), task, chosen.iterations or task.iterations,
-                   chosen.learning_rate or task.learning_rate, seed, on_step)
+        task = copy.deepcopy(model.tasks[settings.auxiliary]).to(device)
+        return cls(copy.deepcopy(model.network).to(device), task, settings.iterations or task.iterations,
+                   settings.learning_rate or task.learning_rate, seed, on_step)
 
     def restart(self) -> None:
-        """Back to w0 bit for bit; the optimiser and the random draws start again too."""
+        """Go back to w0 bit for bit; the optimiser and the random draws start again too."""
         self.learning.load_state_dict(self.w0)
         self.optimizer = self.task.optimizer(self.network, self.learning_rate)
         self.generator = Generator().manual_seed(self.seed)
 
     def learn(self, batches: Numbered) -> None:
-        """`iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
+        """Take `iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
 
-        Taken back where L_g did not fall on draws it did not learn from: a step too long must not cost the patient's
-        frames.
+        Afterwards the weights are restored if the auxiliary loss on held-out random draws has increased, so that a
+        learning rate that is too large cannot make the frames worse.
         """
         before, expected = copy.deepcopy(self.learning.state_dict()), self.held_out_loss(batches)
         for _ in range(self.iterations):
@@ -82,6 +127,7 @@ class Adaptation:
         self.accepted.update((number, kept) for number, _ in batches)
 
     def step(self, number: int, batch: Batch) -> None:
+        """Take one gradient step on a batch."""
         loss = self._loss(batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -92,7 +138,10 @@ class Adaptation:
 
     @torch.no_grad()
     def held_out_loss(self, batches: Numbered) -> float:
-        """Mean L_g over draws of its own, the same at every call."""
+        """Return the mean auxiliary loss over four random draws a batch.
+
+        The draws have a fixed seed of their own and are never used for a step.
+        """
         generator = Generator().manual_seed(self.seed + 1)
         losses = [self._loss(batch, generator) for _, batch in batches for _ in range(4)]
         return torch.stack(losses).mean().item()
@@ -103,14 +152,14 @@ class Adaptation:
 
 
 def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
-    """w* = argmin of the sum of L_g over all batches; every prediction with the one w*."""
+    """Adapt to all batches at once: w* = argmin of the sum of L_g(b_i), the same for every batch."""
     adaptation.learn(list(enumerate(batches)))
     for _ in batches:
         yield
 
 
 def online(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
-    """w_i = w0 - lr * grad L_g(b_i): each batch on its own, always from w0."""
+    """Adapt to each batch on its own, always from w0: w_i = w0 - lr * grad L_g(b_i)."""
     for number, batch in enumerate(batches):
         adaptation.restart()
         adaptation.learn([(number, batch)])
@@ -118,7 +167,7 @@ def online(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
 
 
 def mini_batch(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:
-    """w_i = w_(i-1) - lr * grad L_g(b_i): a stream, each batch seen once, the weights carried on."""
+    """Adapt to a stream of batches, the weights carried on: w_i = w_(i-1) - lr * grad L_g(b_i)."""
     for number, batch in enumerate(batches):
         adaptation.learn([(number, batch)])
         yield

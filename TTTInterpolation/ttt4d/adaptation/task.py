@@ -1,4 +1,9 @@
-"""What every auxiliary task g is, on both axes."""
+"""The interface of the auxiliary tasks g, the same on both axes.
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the section on auxiliary tasks.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +62,7 @@ class AuxiliaryTask(nn.Module):
         """Whether it has parameters of its own, which training must learn and a weights file must hold."""
         return next(self.parameters(), None) is not None
 
-    def loss(self, network: nn.Module, batch: Any, generator: Generator) -> Tensor:
+    def loss(self, network: Any, batch: Any, generator: Generator) -> Tensor:
         """Return the auxiliary loss L_g of one batch.
 
         Parameters
@@ -76,6 +81,6 @@ class AuxiliaryTask(nn.Module):
         """
         raise NotImplementedError
 
-    def optimizer(self, network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-        """Return what takes the steps: Adam over f and this head."""
+    def optimizer(self, network: Any, learning_rate: float) -> torch.optim.Optimizer:
+        """Return the optimiser that takes the steps: Adam over f and this head."""
         return torch.optim.Adam([*network.features.parameters(), *self.parameters()], lr=learning_rate)

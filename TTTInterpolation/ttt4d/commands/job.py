@@ -53,8 +53,9 @@ class Job:
         settings = self.request.settings
         interpolator = Interpolator(settings.weights, settings.device)
         try:
-            result = interpolator.run(phases, settings, _within(progress, 0.02, 0.98), cancelled,
-                                      self.request.displacements is not None, phase_times)
+            result = interpolator.run(
+                phases, settings, progress=_within(progress, 0.02, 0.98), cancelled=cancelled,
+                displacements=self.request.displacements is not None, phase_times=phase_times)
             report = result.report
             report["messages"][:0] = messages
             report["seconds"].update(reading=read - began, loading=clock.monotonic() - read, writing=0.0)
@@ -128,11 +129,11 @@ class Job:
             phases[number] = to_type(first.array.dtype, resample_to(phase, first.geometry), number, messages)
         if messages:  # what was resampled or converted may have lost its content
             check_phases(phases, request.settings.cyclic)
-        if not strictly_increasing(request.settings.index(phase_times), least=1e-3):  # closer ones are one to 3D Slicer
+        if not strictly_increasing(request.settings.frame_percents(phase_times), least=1e-3):  # closer ones are one to 3D Slicer
             phase_times = range(len(phases))
             messages.append("The phases lie too unevenly in time for a place of its own for every frame: they count "
                             "evenly.")
-        frames = len(request.settings.index(phase_times))
+        frames = len(request.settings.frame_percents(phase_times))
         voxel = first.array.dtype.itemsize + (12 if request.displacements else 0)
         check_output(request.output, request.inputs, frames * first.array.size * voxel)
         stop_if(cancelled)

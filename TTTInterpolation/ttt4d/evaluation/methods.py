@@ -10,7 +10,6 @@ A new method is a subclass of `Method` and one entry in `METHODS`.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Sequence, Tuple
@@ -25,10 +24,7 @@ from .baselines import Blend, Demons, Elastix, Greedy, SyN
 from .protocol import Method, Pair
 
 if TYPE_CHECKING:  # torch is imported by the methods that need it
-    import torch
-
-    from ..temporal.canvas import Canvas
-    from ..temporal.phase_pair import PhasePair
+    from ..temporal.adapted import Adapted
 
 
 @dataclass(frozen=True)
@@ -54,14 +50,14 @@ class Options:
 
 
 class TTT4D(Method):
-    """The engine itself, each case on its own.
+    """The engine itself. A single call adapts to one case; in a cohort the batches of the scheme are the cases.
 
     Parameters
     ----------
     options : Options
         Weights, device and seed.
     adaptation : AdaptationSettings
-        How it adapts to a case.
+        How it adapts.
     """
 
     def __init__(self, options: Options, adaptation: AdaptationSettings) -> None:
@@ -73,58 +69,26 @@ class TTT4D(Method):
 
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
-        settings = InterpolationSettings.from_json({**self.settings.to_json(), "times": tuple(times)})
-        result = self.interpolator.run([_volume(phase0, spacing), _volume(phase1, spacing)], settings)
-        return [frame.array for frame in result.frames if not frame.acquired]
-
-
-class TTT4DCohort(TTT4D):
-    """The engine on a cohort, for the schemes `naive` and `mini-batch`, whose batches are the cases.
-
-    One loop of adaptation runs through the cases, and each case is interpolated with the weights that the loop has
-    reached. A single call is a cohort of one case.
-    """
+        return self._frames(self.interpolator.adapt(as_volumes(phase0, phase1, spacing), self.settings), times)
 
     def cohort(self, pairs: Sequence[Pair]) -> Iterator[Sequence[np.ndarray]]:
-        from ..adaptation.schemes import LOOPS, Adaptation
+        patients = [as_volumes(pair.phase0, pair.phase1, pair.spacing) for pair in pairs]
+        for pair, adapted in zip(pairs, self.interpolator.adapt_cohort(patients, self.settings)):
+            yield self._frames(adapted, pair.times)
 
-        chosen, device, base = self.settings.adaptation, self.interpolator.device, self.interpolator.model
-        adaptation = Adaptation.of(base, chosen, device, self.settings.seed)
-        # A copy of the engine interpolates with the network that the loop adapts, and does not adapt by itself.
-        engine = copy.copy(self)
-        engine.settings = InterpolationSettings.from_json(
-            {**self.settings.to_json(), "adaptation": {"auxiliary": NO_ADAPTATION}})
-        engine.interpolator = copy.copy(self.interpolator)
-        engine.interpolator.model = dataclasses.replace(base, network=adaptation.network)
-        batches = [on_canvas(pair, len(base.network.settings.features), device)[1] for pair in pairs]
-        for pair, _ in zip(pairs, LOOPS[chosen.scheme](adaptation, batches)):
-            yield TTT4D.__call__(engine, pair.phase0, pair.phase1, pair.times, pair.spacing)
-
-    def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
-                 spacing: Optional[Triple]) -> Sequence[np.ndarray]:
-        return next(self.cohort([Pair("", phase0, phase1, tuple(times), np.empty(0), spacing)]))
+    def _frames(self, adapted: Adapted, times: Sequence[float]) -> Sequence[np.ndarray]:
+        return [frame.array for frame in self.interpolator.interpolate(adapted, times) if not frame.acquired]
 
 
-def on_canvas(pair: Pair, levels: int, device: torch.device) -> Tuple[Canvas, PhasePair]:
-    """Return the canvas of a pair, and the pair on it, for a network of some levels on a device."""
-    import torch
-
-    from ..temporal.canvas import Canvas
-    from ..temporal.memory import canvas_voxels
-    from ..temporal.phase_pair import PhasePair
-
-    canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, levels, canvas_voxels(device, pair.phase0.size))
-    phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
-    return canvas, PhasePair(torch.cat(phases).to(device), canvas.strides)
-
-
-def _volume(array: np.ndarray, spacing: Optional[Triple]) -> Volume:
-    return Volume(np.ascontiguousarray(array, dtype=np.float32), Geometry(array.shape, spacing or (1.0, 1.0, 1.0)))
+def as_volumes(phase0: np.ndarray, phase1: np.ndarray, spacing: Optional[Triple]) -> Tuple[Volume, Volume]:
+    """Return two phases (k, j, i) as volumes; voxels of 1 mm if the spacing is unknown."""
+    grid = Geometry(phase0.shape, spacing or (1.0, 1.0, 1.0))
+    return (Volume(np.ascontiguousarray(phase0, dtype=np.float32), grid),
+            Volume(np.ascontiguousarray(phase1, dtype=np.float32), grid))
 
 
 def _ours(task: str, scheme: str) -> Callable[[Options], Method]:
-    cls = TTT4D if scheme == "online" else TTT4DCohort
-    return lambda options: cls(options, AdaptationSettings(auxiliary=task, scheme=scheme))
+    return lambda options: TTT4D(options, AdaptationSettings(auxiliary=task, scheme=scheme))
 
 
 def _uvinet(adapt: bool) -> Callable[[Options], Method]:

@@ -26,6 +26,8 @@ Size = Tuple[int, int, int]
 
 # Native voxels brought back at a time: bounds memory whatever the size of the volume.
 SLAB_VOXELS = 2_000_000
+# How far a warped intensity may lie outside [0, 1] by rounding alone.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -103,5 +105,7 @@ class Canvas:
             there = maps[:, :, start:stop] if self.inner == self.native else warping.sample(maps, here / ratio)
             to0, to1, weight, residual = there.split([3, 3, 1, 1], dim=1)
             warped1 = warping.sample(native1, here + to1)
-            frame = warped1 + weight * (warping.sample(native0, here + to0) - warped1) + residual
-            yield slice(start, stop), frame[0, 0], to0[0]
+            blend = warped1 + weight * (warping.sample(native0, here + to0) - warped1)
+            # The network knows nothing of what lies beyond its range: padding and metal come out as they went in.
+            outlier = (blend < -_ROUNDING) | (blend > 1 + _ROUNDING)
+            yield slice(start, stop), (blend + residual.masked_fill(outlier, 0))[0, 0], to0[0]

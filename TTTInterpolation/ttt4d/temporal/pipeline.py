@@ -1,333 +1,267 @@
-"""The way of the data, top to bottom.
+"""From phases to frames, top to bottom.
 
-    phases  ->  common grid, one scale  ->  canvas (network grid, [0, 1])
-      ->  adaptation: scheme x auxiliary task over the batches, only f and g learn
-      ->  estimate for each time on the canvas: motion, confidence, residual
-      ->  native resolution: fields brought back, original voxels warped once, blended, refined
-      ->  original intensities, type and geometry  ->  frames, one at a time
+    phases  ->  common grid, one scale  ->  canvas (network grid, [0, 1])                prepared, canvas
+      ->  adaptation: scheme x auxiliary task over the batches, only f and g learn       adapted
+      ->  estimate for each time on the canvas: motion, confidence, residual             estimation
+      ->  native resolution: fields brought back, original voxels warped and blended     native
+      ->  original intensities, type and geometry  ->  frames, one at a time             frames
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import itertools
 import os
-import time as clock
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
-
-import numpy as np
-import torch
+from typing import Iterator, List, Sequence, Tuple
 
 from .. import devices
-from ..adaptation.schemes import LOOPS, Adaptation
+from ..adaptation.adapted import AdaptedWeights
+from ..adaptation.schemes import StepReport
 from ..errors import GeometryError, InputError
-from ..images.intensity import IntensityScale
+from ..images.intensity import Fences, IntensityScale
 from ..images.volume import Volume
-from ..motion import warping
-from ..progress import CancelCheck, Progress, ProgressCallback, ignore, never, stop_if
+from ..progress import CancelCheck, ProgressCallback, ignore, never, stop_if
+from ..report import JobReport
 from ..settings import NO_ADAPTATION, InterpolationSettings
 from ..weights import checksum, locate
 from . import models
+from .adapted import Adapted
 from .canvas import Canvas
-from .memory import CPU_VOXELS, canvas_voxels
-from .network.interpolator import Estimate
-from .phase_pair import PhasePair
-
-# How often a canvas that does not fit a device is made half as large before the device is given up.
-HALVINGS = 3
-# Times estimated in one batch.
-AT_ONCE = 3
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One volume of the result.
-
-    array: (k, j, i) on the first phase's grid, in its scalar type and units; index: percent of the whole;
-    pair, time: which pair of phases and when in it, 0 to 1; acquired: whether it is a given phase, unchanged.
-    displacement: (k, j, i, 3) voxels (components k, j, i), from this frame's grid to the very first phase, through the
-    phases between; None unless asked for.
-    """
-
-    array: np.ndarray
-    index: float
-    pair: int
-    time: float
-    acquired: bool
-    displacement: Optional[np.ndarray] = None
+from .fallback import Fallback
+from .frames import Frame, FrameStream
+from .memory import canvas_voxels
+from .prepared import PhasePairs
+from .record import RunRecord
 
 
 @dataclass(frozen=True)
 class InterpolationResult:
-    """frames: an iterator, each made when asked for; index: percent of the whole of each of them;
-    report: what was done, complete when the frames are exhausted.
+    """The result of a run.
+
+    Parameters
+    ----------
+    frames : iterator of Frame
+        Each frame is made when it is asked for.
+    index : tuple of float
+        Position of every frame in the whole sequence, in percent.
+    report : JobReport
+        What was done. It is complete when the last frame was made.
     """
 
     frames: Iterator[Frame]
     index: Tuple[float, ...]
-    report: Dict[str, Any]
+    report: JobReport
 
 
 class Interpolator:
     """Base weights on a device: give it the phases of one patient, get the frames between them.
 
+    `run` does everything. `adapt` and `interpolate` are its two halves, for other times without adapting again.
+
+    Parameters
+    ----------
+    weights : str
+        Name of packaged weights, such as "cardiac", or path of a weights file.
+    device : str
+        "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises
+    ------
+    WeightsError, DeviceError
+        The weights or the device cannot be used.
+
+    References
+    ----------
+    .. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341.
+
+    Examples
+    --------
     >>> import numpy as np
-    >>> from ttt4d.volume import Geometry, Volume
+    >>> from ttt4d import Geometry, InterpolationSettings, Interpolator, Volume
     >>> grid = Geometry((4, 24, 24), (8.0, 1.5, 1.5))
     >>> pair = [Volume(np.random.default_rng(n).integers(0, 400, grid.shape).astype(np.int16), grid) for n in (0, 1)]
     >>> settings = InterpolationSettings.from_json({"frames": 1, "adaptation": {"auxiliary": "none"}})
-    >>> [frame.acquired for frame in Interpolator(device="cpu").run(pair, settings).frames]
+    >>> interpolator = Interpolator(device="cpu")
+    >>> [frame.acquired for frame in interpolator.run(pair, settings).frames]
     [True, False, True]
+    >>> adapted = interpolator.adapt(pair, settings)
+    >>> [frame.time for frame in interpolator.interpolate(adapted, times=(0.25,))]
+    [0.0, 0.25, 1.0]
     """
 
     def __init__(self, weights: str = "cardiac", device: str = "auto") -> None:
-        """Raises WeightsError or DeviceError when either cannot be used."""
         self.messages: List[str] = []
         self.device = devices.choose(device, self.messages)
         self.name, self.path = os.path.basename(weights), locate(weights)
         self.model = models.load(weights)
 
-    def run(self, phases: Sequence[Volume], settings: InterpolationSettings, progress: ProgressCallback = ignore,
-            cancelled: CancelCheck = never, displacements: bool = False,
+    def run(self, phases: Sequence[Volume], settings: InterpolationSettings = InterpolationSettings(), *,
+            progress: ProgressCallback = ignore, cancelled: CancelCheck = never, displacements: bool = False,
             phase_times: Sequence[float] = ()) -> InterpolationResult:
-        """Frames between each two neighbouring phases, the phases themselves among them, in order of time.
+        """Adapt to the phases and interpolate between each two neighbouring ones.
 
-        phases: two or more on one grid; their last is followed by their first if the settings say cyclic.
-        settings: their `weights` and `device` are those this object was made with, whatever they say.
-        phase_times: when each phase was acquired, in rising numbers of any unit; evenly where nothing is given.
-        Raises GeometryError when the grids differ (`ttt4d.images.resampling.resample_to` brings them together),
-        InputError when the scalar types differ, a phase is missing, was itself computed or has no scale, Cancelled when
-        asked to stop.
+        Parameters
+        ----------
+        phases : sequence of Volume
+            Two or more phases on one grid and of one scalar type, in order of time.
+        settings : InterpolationSettings
+            Times of the frames and how to adapt. Its `weights` and `device` are not used: they are those that this
+            object was made with.
+        progress : callable
+            Called with a `Progress` after every step and every frame.
+        cancelled : callable
+            Asked after every step and every frame; the run ends when it returns True.
+        displacements : bool
+            Whether each frame has its displacement to the first phase.
+        phase_times : sequence of float
+            When each phase was acquired, strictly increasing, in any unit. By default evenly spaced.
+
+        Returns
+        -------
+        InterpolationResult
+            The phases and the frames between them in order of time. Where memory is full, the run goes on with a
+            smaller canvas, then on the CPU, and says so in the report.
+
+        Raises
+        ------
+        GeometryError
+            The grids differ: `ttt4d.images.resampling.resample_to` brings them together.
+        InputError
+            The scalar types differ, or a phase is missing, was itself computed, or has no contrast.
+        Cancelled
+            While frames are made, when a cancel was asked for.
         """
-        for phase in phases[1:]:
-            differences = phases[0].geometry.differences(phase.geometry)
-            if differences:
-                raise GeometryError(f"The phases lie on different grids ({differences}): resample them onto one.")
-            if phase.array.dtype != phases[0].array.dtype:
-                raise InputError(f"The phases have different scalar types ({phases[0].array.dtype} and "
-                                 f"{phase.array.dtype}): convert them to one.")
-        if len(phases) < 2:
-            raise InputError("Interpolation needs at least two phases: give another.")
-        for number, phase in enumerate(phases):
-            if phase.synthetic:
-                raise InputError(f"Phase {number} was computed, not measured, as its file says: give the acquired "
-                                 "phases.")
-            IntensityScale.of([phase]).check()
-        run = _Run(self, list(phases), settings, progress, cancelled, displacements, phase_times or range(len(phases)))
-        return InterpolationResult(run.frames(), run.index, run.report)
+        fences = check_phases_for_run(phases)
+        index = settings.frame_percents(phase_times or range(len(phases)))
+        record = RunRecord(self._new_report(settings, fences), index, settings.adaptation.auxiliary != NO_ADAPTATION,
+                           progress, cancelled)
+        fallback = Fallback(phases[0].geometry, self.model.network.levels, settings.canvas, self.device,
+                            record.report["messages"])
+        stream = FrameStream(settings, record, displacements)
 
+        def attempt() -> Iterator[Frame]:
+            pairs = PhasePairs(phases, fallback.canvas, fallback.device, cyclic=settings.cyclic, fences=fences,
+                               cancelled=cancelled)
+            record.begin(pairs)
+            adapted, = self._adapted([pairs], [phase_times], settings, record.step)
+            record.iterations = adapted.weights.iterations
+            yield from stream.frames(adapted)
 
-def _together(times: Tuple[float, ...]) -> List[Tuple[float, ...]]:
-    """The times in groups to estimate at once, which bounds memory; never one alone where there are more."""
-    groups = -(-len(times) // AT_ONCE)
-    return [tuple(group.tolist()) for group in np.array_split(np.array(times), groups)] if times else []
+        def frames() -> Iterator[Frame]:
+            while True:
+                try:
+                    yield from attempt()
+                    return
+                except (RuntimeError, MemoryError) as error:
+                    # The stream goes on where it was: no frame is made twice.
+                    if not devices.is_out_of_memory(error) or not fallback.shrink_canvas():
+                        raise
 
+        return InterpolationResult(frames(), index, record.report)
 
-class _Run:
-    """One run: what its steps share. A run that does not fit its device starts again on a smaller canvas, then on the
-    CPU.
-    """
+    def adapt(self, phases: Sequence[Volume], settings: InterpolationSettings = InterpolationSettings(), *,
+              cancelled: CancelCheck = never, phase_times: Sequence[float] = ()) -> Adapted:
+        """Adapt to the phases of one patient; see `run` for parameters and errors.
 
-    def __init__(self, interpolator: Interpolator, phases: List[Volume], settings: InterpolationSettings,
-                 progress: ProgressCallback, cancelled: CancelCheck, displacements: bool,
-                 phase_times: Sequence[float]) -> None:
-        self.model, self.device = interpolator.model, interpolator.device
-        self.phases, self.settings, self.progress, self.cancelled = phases, settings, progress, cancelled
-        # The displacement of the phase that the finished pairs have led to; None is the first phase itself.
-        self.displacements, self.reached = displacements, None
-        self.times = settings.frame_times
-        self.pairs = list(zip(phases, phases[1:] + (phases[:1] if settings.cyclic else [])))
-        self.index = settings.index(phase_times)
-        self.count = len(self.index)
-        self.dtype = IntensityScale.of(phases).dtype
-        self.voxels = canvas_voxels(self.device, phases[0].array.size)
-        self.halvings = HALVINGS
-        self.adapted = 0.0
-        self.seconds = {"adaptation": 0.0, "interpolation": 0.0}
-        self.made = 0
-        self.report: Dict[str, Any] = {
+        Returns
+        -------
+        Adapted
+            For `interpolate`. All steps are done.
+        """
+        adapted, = self.adapt_cohort([phases], settings, cancelled=cancelled, phase_times=[phase_times])
+        adapted.network(len(adapted.pairs) - 1)
+        return adapted
+
+    def adapt_cohort(self, patients: Sequence[Sequence[Volume]],
+                     settings: InterpolationSettings = InterpolationSettings(), *, cancelled: CancelCheck = never,
+                     phase_times: Sequence[Sequence[float]] = ()) -> List[Adapted]:
+        """Adapt to a cohort: the batches of the scheme are the pairs of all patients, in the order given.
+
+        Parameters
+        ----------
+        patients : sequence of sequences of Volume
+            The phases of each patient.
+        settings, cancelled
+            As for `run`.
+        phase_times : sequence of sequences of float
+            When the phases of each patient were acquired; by default evenly spaced.
+
+        Returns
+        -------
+        list of Adapted
+            One for each patient. The steps for a patient, and those that must come before, are done when it is first
+            interpolated. The result does not depend on the order in which patients are interpolated.
+        """
+        cohort = []
+        for phases in patients:
+            fences = check_phases_for_run(phases)
+            canvas = Canvas.fit(phases[0].geometry, self.model.network.levels,
+                                canvas_voxels(self.device, phases[0].array.size), settings.canvas)
+            cohort.append(PhasePairs(phases, canvas, self.device, cyclic=settings.cyclic, fences=fences,
+                                     cancelled=cancelled))
+        return self._adapted(cohort, phase_times or [()] * len(cohort), settings,
+                             lambda *step: stop_if(cancelled))
+
+    def interpolate(self, adapted: Adapted, times: Sequence[float] = (), *,
+                    displacements: bool = False) -> Iterator[Frame]:
+        """Yield the phases and the frames between them, with weights that were adapted before.
+
+        Parameters
+        ----------
+        adapted : Adapted
+            From `adapt` or `adapt_cohort`.
+        times : sequence of float
+            Times of the new frames of each pair, between 0 and 1; by default those of the settings of `adapt`.
+        displacements : bool
+            Whether each frame has its displacement to the first phase.
+
+        Raises
+        ------
+        SettingsError
+            The times are not strictly increasing between 0 and 1.
+        """
+        settings = adapted.settings
+        if times:
+            settings = dataclasses.replace(settings, times=tuple(times))
+        phase_times = adapted.phase_times or range(len(adapted.pairs) + (not settings.cyclic))
+        record = RunRecord(self._new_report(settings, adapted.pairs.fences), settings.frame_percents(phase_times), False)
+        yield from FrameStream(settings, record, displacements).frames(adapted)
+
+    def _adapted(self, cohort: Sequence[PhasePairs], phase_times: Sequence[Sequence[float]],
+                 settings: InterpolationSettings, on_step: StepReport) -> List[Adapted]:
+        adapts = settings.adaptation.auxiliary != NO_ADAPTATION
+        batches = [pair for pairs in cohort for pair in pairs] if adapts else []
+        weights = AdaptedWeights.of(self.model, settings.adaptation, batches, cohort[0].device, settings.seed, on_step)
+        firsts = [sum(map(len, cohort[:n])) for n in range(len(cohort))]
+        return [Adapted(pairs, tuple(times), settings, weights, first)
+                for pairs, times, first in zip(cohort, phase_times, firsts)]
+
+    def _new_report(self, settings: InterpolationSettings, fences: Fences) -> JobReport:
+        return {
             # The weights that were loaded, without the folders of a user's own file: they may name a person.
-            "settings": {**settings.to_json(), "weights": interpolator.name},
-            "weights": {"name": interpolator.name, "sha256": checksum(interpolator.path),
-                        "date": self.model.card.get("date")},
-            "device": str(self.device), "messages": list(interpolator.messages), "seconds": self.seconds,
+            "settings": {**settings.to_json(), "weights": self.name},
+            "weights": {"name": self.name, "sha256": checksum(self.path), "date": self.model.card.get("date")},
+            "device": str(self.device), "messages": [*self.messages, *filter(None, [fences.message])],
+            "seconds": {"adaptation": 0.0, "interpolation": 0.0},
             "adaptation": [], "frames": [], "not_for_clinical_use": True}
 
-    def frames(self) -> Iterator[Frame]:
-        """Every frame in order of time."""
-        pair = 0
-        while pair < len(self.pairs):
-            try:
-                for adapted, batch in self._adapted_pairs(pair):
-                    pair = adapted
-                    yield from self._pair_frames(pair, batch)
-                pair += 1
-            except (RuntimeError, MemoryError) as error:
-                # Only what was not yet handed out is made again: `self.made` counts the frames the user has.
-                if not devices.is_out_of_memory(error) or not self._smaller():
-                    raise
-        if not self.settings.cyclic:
-            yield self._frame(self.phases[-1].array, len(self.pairs) - 1, 1.0, True, self.reached)
 
-    # -- adaptation ------------------------------------------------------------------------------------------------
-
-    def _adapted_pairs(self, first: int) -> Iterator[Tuple[int, PhasePair]]:
-        """Pairs from `first`, on the canvas; when one is yielded the network holds the weights adapted for it."""
-        chosen = self.settings.adaptation
-        levels = len(self.model.network.settings.features)
-        self.canvas = Canvas.fit(self.phases[0].geometry, levels, self.voxels, self.settings.canvas)
-        self.report.update(canvas=list(self.canvas.padded), device=str(self.device))
-        if chosen.auxiliary == NO_ADAPTATION:
-            self.network = copy.deepcopy(self.model.network).to(self.device)
-            yield from itertools.islice(enumerate(self._batches()), first, None)
-            return
-        done = 0
-
-        def on_step(number: int, iteration: int, loss: float) -> None:
-            nonlocal done
-            done += 1
-            # A run that starts again on a smaller canvas has been further.
-            self.adapted = max(self.adapted, done / (adaptation.iterations * len(self.pairs)))
-            self._tell("adaptation", f"Adapting to the patient, {iteration} of {adaptation.iterations}",
-                       {"batch": number, "iteration": iteration, "iterations": adaptation.iterations, "loss": loss})
-            stop_if(self.cancelled)
-
-        adaptation = Adaptation.of(self.model, chosen, self.device, self.settings.seed, on_step)
-        self.network = adaptation.network
-        batches = list(self._batches())
-        loop = LOOPS[chosen.scheme](adaptation, batches)
-        for pair, batch in enumerate(batches):
-            began = clock.monotonic()
-            next(loop)
-            self.seconds["adaptation"] += clock.monotonic() - began
-            self.report["adaptation"] = [
-                {"batch": n, "losses": adaptation.losses[n], "kept": kept}
-                for n, kept in sorted(adaptation.accepted.items())]
-            if pair >= first:
-                yield pair, batch
-
-    def _batches(self) -> Iterator[PhasePair]:
-        """The pairs on the canvas; a phase that ends one and begins the next goes there once."""
-        after = self._on_canvas(self.phases[0])
-        for _, phase1 in self.pairs:
-            before, after = after, self._on_canvas(phase1)
-            yield PhasePair(torch.cat([before, after]), self.canvas.strides)
-
-    def _on_canvas(self, phase: Volume) -> torch.Tensor:
-        stop_if(self.cancelled)
-        return self.canvas.scaled_phase(IntensityScale.of([phase]).to_unit(phase.array)).to(self.device)
-
-    # -- interpolation ---------------------------------------------------------------------------------------------
-
-    def _pair_frames(self, pair: int, batch: PhasePair) -> Iterator[Frame]:
-        phase0, phase1 = self.pairs[pair]
-        already = self.made - pair * (len(self.times) + 1)
-        if already <= 0:
-            yield self._frame(phase0.array, pair, 0.0, True, self.reached)
-            already = 1
-        scale = IntensityScale.of([phase0, phase1])
-        native0, native1 = (scale.to_unit(phase.array).to(self.device) for phase in (phase0, phase1))
-        residual_scale = self._residual_scale(scale, phase0, phase1)
-        led_on = None
-        if self.reached is not None:
-            led_on = torch.from_numpy(self.reached).permute(3, 0, 1, 2)[None].to(self.device)
-        with torch.no_grad(), self._precision():
-            features = self.network.features(batch.phases, self.canvas.strides)
-        for times in _together(self.times[already - 1:]):
-            began = clock.monotonic()
-            estimate = self._estimate(batch, features, times)
-            self.seconds["interpolation"] += clock.monotonic() - began
-            for n, time in enumerate(times):
-                stop_if(self.cancelled)
-                began = clock.monotonic()
-                one = estimate.item(n)
-                one = dataclasses.replace(one, residual=one.residual * residual_scale(time))
-                array, displacement = self._at_native_resolution(one, native0, native1, scale, led_on)
-                self.seconds["interpolation"] += clock.monotonic() - began
-                yield self._frame(array, pair, time, False, displacement)
-        leads_on = not self.settings.cyclic or pair < len(self.pairs) - 1  # a cycle ends where it began
-        if self.displacements and leads_on:
-            end = self._estimate(batch, features, (1.0,)).item(0)
-            self.reached = self._at_native_resolution(end, native0, native1, scale, led_on)[1]
-
-    @torch.no_grad()
-    def _estimate(self, batch: PhasePair, features: List[torch.Tensor], times: Tuple[float, ...]) -> Estimate:
-        # A time alone goes twice: a batch of one falls to a slow 3D convolution on the CPU.
-        time = torch.tensor(times if len(times) > 1 else times * 2, device=self.device)
-
-        def for_each(tensor: torch.Tensor) -> torch.Tensor:
-            return tensor.expand(len(time), -1, -1, -1, -1)
-
-        with self._precision():
-            return self.network.estimate(for_each(batch.phases[:1]), for_each(batch.phases[1:]),
-                                         [for_each(f[:1]) for f in features], [for_each(f[1:]) for f in features], time)
-
-    def _precision(self) -> torch.autocast:
-        return devices.mixed_precision(self.device, self.canvas.padded)
-
-    @torch.no_grad()
-    def _at_native_resolution(self, estimate: Estimate, native0: torch.Tensor, native1: torch.Tensor,
-                              scale: IntensityScale, led_on: Optional[torch.Tensor]
-                              ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """A frame, and its displacement to the first phase if asked for.
-
-        led_on: the displacement (1, 3, k, j, i) of the pair's phase 0; None where that is the first phase.
-        """
-        array = np.empty(self.canvas.native, dtype=self.dtype)
-        displacement = np.empty((*self.canvas.native, 3), dtype=np.float32) if self.displacements else None
-        for slab, frame, to0 in self.canvas.restore(estimate, native0, native1):
-            array[slab] = scale.from_unit(frame)
-            if displacement is not None:
-                if led_on is not None:
-                    index = warping.identity(to0.shape[1:], to0) + to0
-                    index[:, 0] += slab.start
-                    to0 = to0 + warping.sample(led_on, index)[0]
-                displacement[slab] = to0.permute(1, 2, 3, 0).cpu().numpy()
-            stop_if(self.cancelled)
-        return array, displacement
-
-    @staticmethod
-    def _residual_scale(scale: IntensityScale, phase0: Volume, phase1: Volume):
-        """From the canvas's intensities, each phase scaled by its own range, to the pair's one scale, at a time."""
-        own = [IntensityScale.of([phase]) for phase in (phase0, phase1)]
-        ratio = [(s.high - s.low) / (scale.high - scale.low) for s in own]
-        return lambda time: (1 - time) * ratio[0] + time * ratio[1]
-
-    # -- both ------------------------------------------------------------------------------------------------------
-
-    def _frame(self, array: np.ndarray, pair: int, time: float, acquired: bool,
-               displacement: Optional[np.ndarray]) -> Frame:
-        if displacement is None and self.displacements:
-            displacement = np.zeros((*array.shape, 3), dtype=np.float32)
-        index = self.index[self.made]
-        self.made += 1
-        self.report["frames"].append({"index": index, "pair": pair, "time": time, "acquired": acquired})
-        self._tell("interpolation", f"Frame {self.made} of {self.count}", {"frame": self.made, "frames": self.count})
-        return Frame(array, index, pair, time, acquired, displacement)
-
-    def _tell(self, stage: str, message: str, metrics: Dict[str, float]) -> None:
-        """The fraction is split half and half between the stages; without adaptation all of it is interpolation."""
-        share = 0.0 if self.settings.adaptation.auxiliary == NO_ADAPTATION else 0.5
-        fraction = share * self.adapted + (1 - share) * self.made / self.count
-        self.progress(Progress(stage, min(fraction, 1.0), message, metrics))
-
-    def _smaller(self) -> bool:
-        """Make the canvas half as large, a few times, then go to the CPU; False when there is nothing left to try."""
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.halvings:
-            self.halvings -= 1
-            self.voxels = min(self.voxels, int(np.prod(self.canvas.padded))) // 2
-            self.report["messages"].append(
-                f"The {self.device.type.upper()}'s memory is full: going on with a canvas of {self.voxels} voxels.")
-            return True
-        if self.device.type != "cpu":
-            self.report["messages"].append(
-                f"The {self.device.type.upper()}'s memory is too small: going on with the CPU.")
-            self.device = torch.device("cpu")
-            self.voxels = CPU_VOXELS
-            self.halvings = HALVINGS
-            return True
-        return False
+def check_phases_for_run(phases: Sequence[Volume]) -> Fences:
+    """Check that phases can be interpolated, and find their outliers; see `Interpolator.run` for the errors."""
+    for phase in phases[1:]:
+        differences = phases[0].geometry.differences(phase.geometry)
+        if differences:
+            raise GeometryError(f"The phases lie on different grids ({differences}): resample them onto one.")
+        if phase.array.dtype != phases[0].array.dtype:
+            raise InputError(f"The phases have different scalar types ({phases[0].array.dtype} and "
+                             f"{phase.array.dtype}): convert them to one.")
+    if len(phases) < 2:
+        raise InputError("Interpolation needs at least two phases: give another.")
+    for number, phase in enumerate(phases):
+        if phase.synthetic:
+            raise InputError(f"Phase {number} was computed, not measured, as its file says: give the acquired phases.")
+        IntensityScale.of([phase], Fences()).check()
+    fences = Fences.of(phases)
+    for phase in phases:
+        IntensityScale.of([phase], fences).check()
+    return fences

@@ -31,7 +31,7 @@ Loss = Tuple[Tensor, Dict[str, float]]
 
 def strides_of(model: Model, batch: TrainingBatch) -> Strides:
     """Return the strides of the model's feature pyramid on the grid of a batch."""
-    return pyramid_strides(batch.phase0.shape[2:], batch.spacing, len(model.network.settings.features))
+    return pyramid_strides(batch.phase0.shape[2:], batch.spacing, model.network.levels)
 
 
 def log_error(image: Tensor, truth: Tensor) -> Tensor:

@@ -74,6 +74,11 @@ class InterpolationNetwork(nn.Module):
                 nn.init.zeros_(module.bias)
         self.motion.start_still()
 
+    @property
+    def levels(self) -> int:
+        """Levels of the feature pyramid f."""
+        return len(self.settings.features)
+
     def forward(self, phase0: Tensor, phase1: Tensor, time: Tensor, strides: Strides) -> Estimate:
         """phase0, phase1 (batch, 1, k, j, i) in [0, 1] on a canvas of `padded_size`; time (batch,) in [0, 1]."""
         # One batch for both phases: a batch of one falls to a slow 3D convolution on the CPU.
