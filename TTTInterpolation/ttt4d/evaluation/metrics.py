@@ -16,7 +16,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional
+from typing import Callable, Dict, Optional
 
 import numpy as np
 
@@ -168,12 +168,12 @@ def nmse(truth: np.ndarray, frame: np.ndarray) -> float:
     return 100 * _mse(truth, frame) / float(np.mean(np.square(truth, dtype=float)))
 
 
-METRICS: List[Metric] = [
+METRICS: Dict[str, Metric] = {metric.name: metric for metric in (
     Metric("psnr", "PSNR", "dB", 2, True, psnr),
     Metric("ncc", "NCC", "", 3, True, ncc),
     Metric("ssim", "SSIM", "", 3, True, ssim),
     Metric("nmse", "NMSE", "%", 3, False, nmse),
-]
+)}
 
 
 def _mse(truth: np.ndarray, frame: np.ndarray) -> float:

@@ -207,13 +207,13 @@ def evaluate(pairs: Sequence[Pair], methods: Mapping[str, Method],
 def _figures(truth: np.ndarray, frame: np.ndarray, spacing: Optional[Triple]) -> Dict[str, float]:
     """Compute every figure of one frame, clipped to [0, 1]."""
     frame = np.clip(frame, 0, 1)
-    return {metric.name: metric(truth, frame, spacing) for metric in METRICS}
+    return {metric.name: metric(truth, frame, spacing) for metric in METRICS.values()}
 
 
 def _means(figures: Sequence[Mapping[str, float]]) -> Dict[str, float]:
     """Average each figure over frames; `_se` is the standard error of the mean."""
     result = {}
-    for metric in METRICS:
+    for metric in METRICS.values():
         values = np.array([f[metric.name] for f in figures])
         result[metric.name] = float(values.mean())
         result[f"{metric.name}_se"] = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

@@ -57,7 +57,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     protocol = PROTOCOLS[report["protocol"]]
     counts = f"{report['frames']} frames of {len(report['cases'])} cases"
     lines = [f"{counts}; {protocol.description}. Mean +- standard error.", ""]
-    header = ["method", *(metric.header for metric in METRICS)]
+    header = ["method", *(metric.header for metric in METRICS.values())]
     rows = [[name, *_figures(row), f"{row['seconds']:.2f}"] for name, row in report["methods"].items()]
     lines += _table([*header, "seconds a case"], rows)
     if len(report.get("groups", ())) > 1:
@@ -74,12 +74,12 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _figures(row: Mapping[str, float]) -> List[str]:
-    return [f"{metric.text(row[metric.name])} +- {metric.text(row[metric.name + '_se'])}" for metric in METRICS]
+    return [f"{metric.text(row[name])} +- {metric.text(row[name + '_se'])}" for name, metric in METRICS.items()]
 
 
 def _published(row: Tuple[float, ...]) -> List[str]:
     values = dict(zip(PUBLISHED_METRICS, row))
-    return [metric.text(values[metric.name]) if metric.name in values else NOT_PUBLISHED for metric in METRICS]
+    return [metric.text(values[name]) if name in values else NOT_PUBLISHED for name, metric in METRICS.items()]
 
 
 def _groups(groups: Mapping[str, Any]) -> List[str]:

@@ -95,4 +95,4 @@ def _opened(path: Path) -> Iterator[Tuple[Any, Dict[str, List[int]]]]:
         with safe_open(str(path), framework="pt") as file:
             yield file, json.loads(file.metadata()["index"])
     except (SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"{path.name} is not a training cache of this version: give another --cache.") from error
+        raise InputError(f"{path.name} is no training cache of this version: give another --cache.") from error
