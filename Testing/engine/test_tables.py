@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from moving_ball import case_of, moving_ball, pair
 
+from moving_ball import case_of, moving_ball, pair
 from ttt4d.evaluation import metrics
 from ttt4d.evaluation.baselines import Blend
 from ttt4d.evaluation.protocol import PROTOCOLS, evaluate, pair_of
