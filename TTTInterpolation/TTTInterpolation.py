@@ -19,6 +19,7 @@ __all__ = ["TTTInterpolation", "TTTInterpolationLogic", "TTTInterpolationParamet
 
 
 class TTTInterpolation(ScriptedLoadableModule):
+    """The module as Slicer lists it: name, place in the menu, help, and sample data."""
 
     def __init__(self, parent) -> None:
         ScriptedLoadableModule.__init__(self, parent)
@@ -27,7 +28,7 @@ class TTTInterpolation(ScriptedLoadableModule):
         self.parent.dependencies = ["Sequences"]
         self.parent.contributors = ["TTTInterpolation contributors"]
         self.parent.helpText = _(
-            "Computes the missing phase_times of a 4D image: choose two phases of a heart or a lung, or a sequence of "
+            "Computes the missing frames of a 4D image: choose two phases of a heart or a lung, or a sequence of "
             "them, and get the frames in between as a sequence. The network is adapted to these very images first "
             "(test-time training). All data stay on this computer. For research; not for clinical use.")
         self.parent.acknowledgementText = _(

@@ -1,17 +1,18 @@
-"""Many cases, one after the other, without a window.
+"""Interpolate many cases, one after the other, without a window.
 
   Slicer --no-splash --no-main-window --additional-module-paths TTTInterpolation \\
          --python-script TTTInterpolation/TTTInterpolationLib/batch.py CASES RESULTS --frames 9
 
-CASES is a folder, where each subfolder is a case (two images are a pair, more are a sequence in the order of their
-names, one image is a 4D file; folders of one DICOM series each count as images) and so is each 4D image; or a .csv
-table with a row a case and the columns `case`, `phase0`, `phase1`, or `case`, `sequence`, whose paths may be relative
-to the table.
-RESULTS gets `<case>.seq.nrrd` and `<case>.json` (the report) for each, and `summary.csv`. A case whose result is
-there, made of the same images with the same settings and weights, is skipped. A bad case is noted and the next one
-begun.
-Exit status: 0 if every case has its result, 1 if one has not, 2 if the batch could not be begun or
-ended before its time.
+CASES is a folder or a .csv table.
+  In a folder, each 4D image is a case, and so is each subfolder: with two images it is a pair, with more a sequence, in
+  the order of the numbers in their names; with one image it is that 4D file. A folder with one DICOM series counts as
+  an image.
+  A table has one row for each case, and the columns `case`, `phase0` and `phase1`, or `case` and `sequence`. Paths may
+  be relative to the table.
+RESULTS gets `<case>.seq.nrrd` and `<case>.json` (the report) for each case, and `summary.csv`. A case is skipped if its
+result is there already, made of the same images with the same settings and weights. If a case fails, this is noted and
+the next one is begun.
+Exit status: 0 if every case has its result, 1 if a case failed, 2 if the batch could not be begun or broke off.
 """
 
 from __future__ import annotations
@@ -29,20 +30,31 @@ import traceback
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
-from ttt4d.commands.interpolate import add_settings, settings_of
+from ttt4d.commands.settings_arguments import add_settings, settings_of
 from ttt4d.errors import InputError, OutputError, UserError, WeightsError
+from ttt4d.images.formats import is_image_file, stem_of
+from ttt4d.images.phase_times import natural_key
 from ttt4d.settings import InterpolationSettings
 from ttt4d.weights import checksum, locate
 from TTTInterpolationLib import dependencies
 from TTTInterpolationLib.job import BlockingJob
 
-IMAGES = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
 @dataclass(frozen=True)
 class Case:
-    """name: of the output files. phases: paths of two images; or sequence: of a 4D image or a folder of phases."""
+    """One case of a batch.
+
+    Parameters
+    ----------
+    name : str
+        Name of the output files, without their endings.
+    phases : tuple of str
+        Paths of two images.
+    sequence : str, optional
+        Path of a 4D image or of a folder of phases, in place of `phases`.
+    """
 
     name: str
     phases: Tuple[str, ...] = ()
@@ -50,13 +62,14 @@ class Case:
 
     @property
     def files(self) -> List[str]:
+        """Paths of all files that the case is made of."""
         paths = [*self.phases, *filter(None, [self.sequence])]
         return [file for path in paths for file in _filesOf(path)]
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a case: a row of the summary."""
+    """How a case ended: a row of the summary. `seconds` is the time it took, `message` what was wrong or assumed."""
 
     case: str
     status: str
@@ -66,7 +79,20 @@ class Row:
 
 
 def findCases(path: str, results: str = "") -> List[Case]:
-    """The cases of a folder, but for a folder of results in it, or of a .csv table. Raises `InputError`."""
+    """Return the cases of a folder or of a .csv table.
+
+    Parameters
+    ----------
+    path : str
+        Path of the folder or the table; the module's text says how they are read.
+    results : str
+        Path of the folder of results, which is no case.
+
+    Raises
+    ------
+    InputError
+        If there is no case, or two have the same name, or the table is not complete.
+    """
     if os.path.isdir(path):
         cases = _casesOfFolder(path, results)
     elif os.path.isfile(path) and path.lower().endswith(".csv"):
@@ -75,7 +101,7 @@ def findCases(path: str, results: str = "") -> List[Case]:
         raise InputError(f"{path} is neither a folder nor a .csv table: give one of them.")
     if not cases:
         raise InputError(f"There is no case in {path}: see the help for how a folder or a table is read.")
-    names = [case.name.casefold() for case in cases]  # to most disks of Windows and macOS Ann is ann
+    names = [case.name.casefold() for case in cases]  # on Windows and macOS, most disks ignore case
     doubles = {name for name in names if names.count(name) > 1}
     if doubles:
         raise InputError(f"Two cases have the name {min(doubles)}: give each its own, their results would collide.")
@@ -84,7 +110,27 @@ def findCases(path: str, results: str = "") -> List[Case]:
 
 def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
              say: Callable[[str], None] = print) -> List[Row]:
-    """Run the cases in turn. The summary is written anew after each, so that a batch cut short has one too."""
+    """Run the cases one after the other, and return a row of the summary for each.
+
+    The summary file is written again after each case, so that an interrupted batch has one too. An error in a case is
+    noted in its row.
+
+    Parameters
+    ----------
+    cases : list of Case
+        The cases.
+    folder : str
+        The folder of results. It is made if it is missing.
+    settings : InterpolationSettings
+        The engine's settings, the same for all cases.
+    say : callable
+        Called with each line of text about the progress.
+
+    Raises
+    ------
+    UserError
+        If a Python package is missing or the folder cannot be made.
+    """
     dependencies.check()
     try:
         os.makedirs(folder, exist_ok=True)
@@ -97,18 +143,17 @@ def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
         say(f"    {rows[-1].status} {rows[-1].message}")
         try:
             _writeSummary(rows, os.path.join(folder, "summary.csv"))
-        except OSError as error:  # a spreadsheet that shows it has it locked, on Windows
+        except OSError as error:  # on Windows, a spreadsheet program locks the file it shows
             say(f"    summary.csv cannot be written ({error.strerror}): close it where it is open. The batch goes on.")
     return rows
 
 
 def main(arguments: List[str]) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="batch.py", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", metavar="CASES")
     parser.add_argument("results", metavar="RESULTS")
-    parser.add_argument("--cyclic", action="store_true", help="in sequences, also go from the last phase to the first")
     add_settings(parser)
     try:
         parsed = parser.parse_args(arguments)
@@ -123,7 +168,7 @@ def main(arguments: List[str]) -> int:
 
 def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
     output, report = (os.path.join(folder, case.name + suffix) for suffix in (".seq.nrrd", ".json"))
-    inputs = _digest(case)  # of the images as they are now: one that changes during the run makes the case due again
+    inputs = _digest(case)  # taken before the run: an image that changes during the run makes the case due again
     done = _doneReport(inputs, output, report, settings)
     if done:
         return Row(case.name, SKIPPED, len(done["frames"]))
@@ -134,16 +179,16 @@ def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
         outcome = job.run(request)
     seconds = round(time.monotonic() - began, 1)
     if outcome.kind == "result":
-        with contextlib.suppress(OSError), open(report, "w", encoding="utf-8") as file:  # else it is done once more
+        with contextlib.suppress(OSError), open(report, "w", encoding="utf-8") as file:  # else the case is done again
             json.dump({**outcome.report, "inputs": inputs}, file, indent=1)
         return Row(case.name, DONE, len(outcome.report["frames"]), seconds, " ".join(outcome.report["messages"]))
     return Row(case.name, FAILED, 0, seconds, outcome.message)
 
 
 def _doneReport(inputs: str, output: str, report: str, settings: InterpolationSettings) -> Optional[dict]:
-    """The report of an earlier run whose result still stands; None where there is none.
+    """Return the report of an earlier run if its result is still valid, else None.
 
-    inputs: the `_digest` of the case's images.
+    It is valid if it was made of the same images (`inputs`, their `_digest`) with the same settings and weights.
     """
     try:
         with open(report, encoding="utf-8") as file:
@@ -151,13 +196,14 @@ def _doneReport(inputs: str, output: str, report: str, settings: InterpolationSe
         same = (inputs == found["inputs"] and _asReported(settings) == found["settings"]
                 and checksum(locate(settings.weights)) == found["weights"]["sha256"])
         return found if same and os.path.isfile(output) and isinstance(found["frames"], list) else None
-    except (OSError, ValueError, KeyError, TypeError, WeightsError):  # damaged, or of an earlier version
+    except (OSError, ValueError, KeyError, TypeError, WeightsError):  # damaged, or written by an earlier version
         return None
 
 
 def _digest(case: Case) -> str:
-    """What tells the images of a case from others and from what they may become, without the names in it; '' where
-    one is missing.
+    """Return a hash of the paths, sizes and modification times of a case's files, to detect changed images.
+
+    The text is empty if a file is missing.
     """
     try:
         files = [(os.path.abspath(file), os.stat(file)) for file in case.files]
@@ -167,7 +213,7 @@ def _digest(case: Case) -> str:
 
 
 def _asReported(settings: InterpolationSettings) -> dict:
-    """The settings as a report holds them: of a user's own weights, the file's name without its folders."""
+    """Return the settings as a report holds them: of the path of a weights file, only the file's name."""
     return json.loads(json.dumps({**settings.to_json(), "weights": os.path.basename(settings.weights)}))
 
 
@@ -184,7 +230,7 @@ def _casesOfFolder(folder: str, results: str) -> List[Case]:
 
     if isResults(folder):
         raise InputError("The results would lie among the cases: choose another folder for them.")
-    cases = [Case(_stem(file), sequence=file) for file in _images(folder)]
+    cases = [Case(stem_of(file), sequence=file) for file in _images(folder)]
     for path in _subfolders(folder):
         if isResults(path):
             continue
@@ -214,7 +260,7 @@ def _casesOfTable(path: str) -> List[Case]:
 
 
 def _rowsOfTable(path: str) -> List[dict]:
-    """The rows of a table with commas, or with semicolons as spreadsheets write it in many countries."""
+    """Return the rows of a table with commas, or with semicolons, as spreadsheets write it in many countries."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = file.read().splitlines()
@@ -226,7 +272,7 @@ def _rowsOfTable(path: str) -> List[dict]:
 
 
 def _images(folder: str) -> List[str]:
-    return [path for path in _visible(folder) if path.lower().endswith(IMAGES)]
+    return [path for path in _visible(folder) if is_image_file(path)]
 
 
 def _subfolders(folder: str) -> List[str]:
@@ -235,12 +281,16 @@ def _subfolders(folder: str) -> List[str]:
 
 def _visible(folder: str) -> List[str]:
     """What a folder holds, in natural order, without what is hidden."""
-    names = sorted(os.listdir(folder), key=_natural)
+    names = sorted(os.listdir(folder), key=natural_key)
     return [os.path.join(folder, name) for name in names if not name.startswith(".")]
 
 
 def _filesOf(path: str) -> List[str]:
-    """The files that a path of a case stands for; of a folder that is not just images, such as DICOM, all under it."""
+    """Return the files that a path of a case stands for.
+
+    For a folder of images these are the images. For any other folder, such as one of DICOM files, these are all files
+    in it and below it.
+    """
     if not os.path.isdir(path):
         return [path]
     images = _images(path)
@@ -248,15 +298,6 @@ def _filesOf(path: str) -> List[str]:
         return images
     return sorted(os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names
                   if not name.startswith("."))
-
-
-def _stem(path: str) -> str:
-    return re.sub(r"(\.seq)?\.(nrrd|nhdr|nii\.gz|nii|mha|mhd)$", "", os.path.basename(path), flags=re.IGNORECASE)
-
-
-def _natural(name: str) -> list:
-    """A key by which phase2 comes before phase10."""
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 if __name__ == "__main__":
@@ -267,5 +308,5 @@ if __name__ == "__main__":
         status = main(sys.argv[1:])
     except Exception:
         traceback.print_exc()
-    finally:  # else Slicer would stay, without a window and for ever
+    finally:  # without this, Slicer would go on for ever, without a window
         slicer.util.exit(status) if hasattr(slicer, "app") else sys.exit(status)

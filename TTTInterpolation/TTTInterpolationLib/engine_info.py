@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from typing import Callable
 
-from .job import engineCommand, killTree, startProcess
+from .engine_process import engineCommand, killTree, startProcess
 
 
 class EngineInfo:
-    """Asks `ttt4d info --json` beside the event loop, until there is an answer; onAnswer(info) is called with it.
+    """Asks `ttt4d info --json` beside the event loop, until there is an answer.
 
-    No answer is no trouble: before torch is installed there is none, and the panel works without.
+    Before torch is installed there is no answer, and the panel works without one.
+
+    Parameters
+    ----------
+    onAnswer : callable
+        Called with the answer, a dict with the lists `devices` and `weights`.
     """
 
     def __init__(self, onAnswer: Callable[[dict], None]) -> None:
@@ -23,13 +28,13 @@ class EngineInfo:
         self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
 
     def ask(self) -> None:
-        """Ask, unless there was an answer or one is awaited."""
+        """Ask, unless there was an answer or one is being waited for."""
         if not self._asked:
             self._asked = True
             startProcess(self._process, engineCommand("info", "--json"))
 
     def stop(self) -> None:
-        """Forget the question: the panel is going away."""
+        """End the child: its answer is no longer wanted."""
         self._onAnswer = None
         killTree(int(self._process.processId()))
         self._process.waitForFinished(1000)

@@ -1,8 +1,7 @@
 """The corridor to the engine: a child process that gets one JSON request and answers in JSON lines.
 
-The same `Conversation` listens whether Qt's event loop runs (`EventLoopJob`) or not (`BlockingJob`). Cancelling is
-asked for by closing the child's standard input; only a child that does not react in time is killed, with its whole
-tree, because PythonSlicer is a launcher and killing it alone leaves the real Python running.
+The same `Conversation` listens whether Qt's event loop runs (`EventLoopJob`) or not (`BlockingJob`). To cancel, the
+child's standard input is closed. Only a child that does not end in time is killed, with all its descendants.
 """
 
 from __future__ import annotations
@@ -10,135 +9,39 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import signal
 import subprocess
-import sys
 import threading
-from collections import deque
-from dataclasses import dataclass
-from typing import Callable, Deque, Dict, List, Optional
+from typing import Callable, Optional
 
-from slicer.i18n import tr as _
+from .conversation import Conversation, Outcome
+from .engine_process import NO_WINDOW, engineCommand, engineEnvironment, killTree, startProcess
 
 GRACE_SECONDS = 10.0
-_LOG_LINES = 2000
-_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # on Windows, no console window pops up
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended. kind: `result`, `user` (the user can mend it), `bug` or `cancelled`."""
+def _workerCommand(scratch: str) -> list[str]:
+    """Return the command line of a worker.
 
-    kind: str
-    message: str = ""
-    log: str = ""
-    report: Optional[dict] = None
-
-
-class JobError(Exception):
-    """A job that ended without a result and without being cancelled; `log` is what the child printed."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.message)
-        self.log = outcome.log
-
-
-def engineCommand(*arguments: str) -> List[str]:
-    """The command line of `python -m ttt4d`, on Slicer's own Python where there is one."""
-    return [shutil.which("PythonSlicer") or sys.executable, "-u", "-m", "ttt4d", *arguments]
-
-
-def _workerCommand(scratch: str) -> List[str]:
-    """Of a worker that removes a folder of images once its standard input ends; '' where there is none."""
+    The worker removes the folder `scratch` once its standard input ends; an empty text stands for no folder.
+    """
     return engineCommand("worker", *(["--scratch", scratch] if scratch else []))
-
-
-def engineEnvironment() -> Dict[str, str]:
-    """What the child's environment has beside ours: the folder of the engine on its path, and UTF-8 in its pipes."""
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
-
-
-class Conversation:
-    """What the child says: JSON lines become messages, all else becomes the log; at the end, an outcome."""
-
-    def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None]) -> None:
-        self._onMessage = onMessage
-        self._onLog = onLog
-        self._rest = b""
-        self._last: Optional[dict] = None
-        self._log: Deque[str] = deque(maxlen=_LOG_LINES)
-        self.cancelAsked = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether the child has said its last word."""
-        return self._last is not None
-
-    @property
-    def succeeded(self) -> bool:
-        return self.ended and self._last["type"] == "result" and not self.cancelAsked
-
-    def hear(self, data: bytes) -> None:
-        """Some bytes of standard output, cut anywhere."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        with contextlib.ExitStack() as heard:  # every line, whatever goes wrong with what another one calls
-            for line in reversed(lines):
-                heard.callback(self._hearLine, line.decode("utf-8", "replace").rstrip())
-
-    def hearLog(self, data: bytes) -> None:
-        """Some bytes of standard error."""
-        for line in data.decode("utf-8", "replace").splitlines():
-            self._keep(line)
-
-    def outcome(self, exitStatus: Optional[int]) -> Outcome:
-        """How it ended; exitStatus is None where the child could not be started."""
-        log = "\n".join(self._log)
-        last = self._last or {}
-        if self.succeeded:
-            return Outcome("result", log=log, report=last.get("report") or {})
-        if last.get("type") == "cancelled" or self.cancelAsked:
-            return Outcome("cancelled", _("Cancelled."), log)
-        if last.get("type") == "error":
-            if last.get("details"):
-                log = "\n".join(filter(None, [log, last["details"]]))
-            return Outcome(last.get("kind", "bug"), last.get("message", ""), log)
-        if exitStatus is None:
-            return Outcome("bug", _("The computation could not be started: Slicer's Python was not found."), log)
-        return Outcome("bug", _(
-            "The computation was stopped from outside or ran out of memory (exit status {status}). The scene is "
-            "unchanged; try again, with a smaller canvas under Advanced if it happens again.").format(
-                status=exitStatus), log)
-
-    def _hearLine(self, line: str) -> None:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict) or "type" not in message:
-            self._keep(line)
-            return
-        if message["type"] in ("result", "error", "cancelled"):
-            self._last = message
-        else:
-            self._onMessage(message)
-
-    def _keep(self, line: str) -> None:
-        if line:
-            self._log.append(line)
-            self._onLog(line)
 
 
 class BlockingJob:
     """A job that is waited for, where no event loop runs: scripts, tests and batch.
 
-    As long as it is open, its child guards the scratch folder:
+    Parameters
+    ----------
+    onMessage, onLog : callable
+        Called with each message (a dict) of the child, and with each line of its log.
+    scratch : str
+        A folder that the child removes when the job is closed, or when this process is gone.
 
-        with BlockingJob(hear, log, folder) as job:
-            outcome = job.run(request)
-            ...  # read what it wrote
+    Examples
+    --------
+    >>> with BlockingJob(print, print, "folder") as job:  # doctest: +SKIP
+    ...     outcome = job.run(request)
+    ...     # Read the files of the folder here: they are removed at the end of the block.
     """
 
     def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None] = lambda line: None,
@@ -149,26 +52,29 @@ class BlockingJob:
 
     @property
     def pid(self) -> int:
-        """Of the child; 0 when there is none."""
+        """Process number of the child; 0 when there is none."""
         return self._process.pid if self._process and self._process.poll() is None else 0
 
     def __enter__(self) -> "BlockingJob":
-        """Start the child. It waits for its request."""
-        with contextlib.suppress(OSError):  # `run` says that there is none
+        """Start the child, which waits for its request."""
+        with contextlib.suppress(OSError):  # `run` reports that the child could not be started
             self._process = subprocess.Popen(
                 self._command, env={**os.environ, **engineEnvironment()},
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, creationflags=_NO_WINDOW)
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, creationflags=NO_WINDOW)
             # Standard error has its own reader, or a child that prints much would block on a full pipe.
-            self._errors: List[bytes] = []
+            self._errors: list[bytes] = []
             self._reader = threading.Thread(target=lambda: self._errors.extend(self._process.stderr), daemon=True)
             self._reader.start()
         return self
 
     def run(self, request: dict) -> Outcome:
-        """Listen until the child has said its last word. `cancel` may be called from the callbacks."""
+        """Send the request and listen until the child has sent its last message.
+
+        The callbacks may call `cancel`.
+        """
         if self._process is None:
             return self._conversation.outcome(None)
-        with contextlib.suppress(OSError):  # where the child ended already, its last words say why
+        with contextlib.suppress(OSError):  # the child has ended already: its log says why
             self._process.stdin.write(json.dumps(request).encode("utf-8") + b"\n")
             self._process.stdin.flush()
         for line in self._process.stdout:
@@ -180,7 +86,7 @@ class BlockingJob:
         return self._conversation.outcome(self._process.returncode)
 
     def cancel(self) -> None:
-        """Ask the child to stop; kill it if it does not."""
+        """Ask the child to stop, and kill it if it does not."""
         self._conversation.cancelAsked = True
         self._letGo()
 
@@ -188,11 +94,11 @@ class BlockingJob:
         self.close()
 
     def close(self) -> None:
-        """Let the child end, and return when it is gone."""
+        """Let the child end, and return when it has ended."""
         if self._process is None or self._process.stdout.closed:
             return
         self._letGo()
-        self._process.stdout.close()  # a child that goes on talking to nobody would block on the full pipe
+        self._process.stdout.close()  # a child that still writes would block on the full pipe
         self._process.wait()
         self._reader.join(GRACE_SECONDS)
         self._conversation.hearLog(b"".join(self._errors))
@@ -211,9 +117,18 @@ class BlockingJob:
 
 
 class EventLoopJob:
-    """A job beside a running Qt event loop. onFinished(outcome) comes last, once, in every case.
+    """A job beside a running Qt event loop.
 
-    With a result, the child is still there and guards the scratch folder until `letGo`.
+    After a result the child still runs, and the scratch folder stays, until `letGo` is called.
+
+    Parameters
+    ----------
+    onMessage, onLog : callable
+        Called with each message (a dict) of the child, and with each line of its log.
+    onFinished : callable
+        Called with the outcome, last and exactly once, however the job ends.
+    scratch : str
+        A folder that the child removes when it ends.
     """
 
     def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None],
@@ -236,31 +151,31 @@ class EventLoopJob:
 
     @property
     def pid(self) -> int:
-        """Of the child; 0 when there is none."""
+        """Process number of the child; 0 when there is none."""
         return int(self._process.processId())
 
     def start(self) -> None:
-        """Start the child. It waits for its request."""
+        """Start the child, which waits for its request."""
         startProcess(self._process, self._command)
 
     def send(self, request: dict) -> None:
-        """Give the child its request. Its standard input stays open: closing it means cancel."""
+        """Send the child its request. Its standard input stays open, because closing it means cancel."""
         self._process.write(json.dumps(request).encode("utf-8") + b"\n")
 
     def cancel(self) -> None:
-        """Ask the child to stop; kill it if it does not. The outcome comes to onFinished."""
+        """Ask the child to stop, and kill it if it does not. `onFinished` gets the outcome."""
         if not self.ended:
             self._conversation.cancelAsked = True
             self.letGo()
 
     def letGo(self) -> None:
-        """The child, which has nothing more to do for us, ends; it is killed if it does not."""
+        """Let the child end, and kill it if it does not."""
         if self.pid:
             self._process.closeWriteChannel()
             self._grace.start()
 
     def stopNow(self) -> None:
-        """Cancel, and return when the child is gone and onFinished was called: for the end of the application."""
+        """Cancel, and return when the child has ended and `onFinished` was called."""
         self.cancel()
         if self.pid and not self._process.waitForFinished(3000):
             self._kill()
@@ -280,10 +195,12 @@ class EventLoopJob:
         self._conversation.hearLog(bytes(self._process.readAllStandardError().data()))
 
     def _onProcessFinished(self, exitCode, exitStatus) -> None:
+        import qt
+
         self._grace.stop()
         self._readOutput()
         self._readLog()
-        self._end(exitCode)
+        self._end(-abs(exitCode) if exitStatus == qt.QProcess.CrashExit else exitCode)
 
     def _onProcessError(self, error) -> None:
         import qt
@@ -298,35 +215,3 @@ class EventLoopJob:
 
     def _kill(self) -> None:
         killTree(self.pid)
-
-
-def startProcess(process, command: List[str]) -> None:
-    """Start a QProcess with the engine's environment."""
-    import qt
-
-    environment = qt.QProcessEnvironment.systemEnvironment()
-    for name, value in engineEnvironment().items():
-        environment.insert(name, value)
-    process.setProcessEnvironment(environment)
-    process.start(command[0], command[1:])
-
-
-def killTree(pid: int) -> None:
-    """Kill a process and all its descendants, at once and without waiting."""
-    if pid <= 0:
-        return
-    if os.name == "nt":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       creationflags=_NO_WINDOW)
-        return
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE).stdout.decode()
-    children: Dict[int, List[int]] = {}
-    for line in table.splitlines():
-        child, parent = map(int, line.split())
-        children.setdefault(parent, []).append(child)
-    doomed = [pid]
-    for parent in doomed:
-        doomed.extend(children.get(parent, []))
-    for each in doomed:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Dict, Optional, Union
+from typing import Optional, Union
 
 import slicer
 from slicer.i18n import tr as _
@@ -14,52 +14,93 @@ from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
 from ttt4d.temporal.memory import CPU_VOXELS, GPU_VOXELS, estimated_memory_mib
 
-from . import dependencies, sequences, volumes
+from . import dependencies, volumes
+from .inputs import Inputs
 from .parameters import InputKind, TTTInterpolationParameterNode, settingsOf
-from .run import Callbacks, Inputs, Run
+from .run import BlockingRun, Callbacks, EventLoopRun
+from .transfer import Outputs, Transfer
 
 
 class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
-    """
-    >>> logic = TTTInterpolationLogic()
-    >>> frames = logic.process(phase0, phase1)                              # doctest: +SKIP
-    >>> frames = logic.processSequence(cine, settings=InterpolationSettings(frames=3, cyclic=True))  # doctest: +SKIP
+    """Computes the frames between the phases of a 4D image.
+
+    Examples
+    --------
+    >>> logic = TTTInterpolationLogic()  # doctest: +SKIP
+    >>> frames = logic.process(phase0, phase1)  # doctest: +SKIP
+    >>> settings = InterpolationSettings(frames=3, cyclic=True)  # doctest: +SKIP
+    >>> frames = logic.processSequence(cine, settings=settings)  # doctest: +SKIP
     """
 
-    # Runs under way, by parameter node: several panels of one scene share it, and so its one run.
-    _running: Dict[str, Run] = {}
+    # Runs under way, by the ID of their parameter node: several panels of one scene share it, and so its one run.
+    _running: dict[str, EventLoopRun] = {}
 
     def getParameterNode(self) -> TTTInterpolationParameterNode:
+        """Return the parameter node of the scene, with typed access to every choice."""
         return TTTInterpolationParameterNode(super().getParameterNode())
 
     def process(self, phase0, phase1, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                 waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
-                callbacks: Optional[Callbacks] = None) -> Union[Run, object, None]:
-        """Interpolate between two volume nodes of the scene.
+                callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+        """Interpolate between two volumes of the scene.
 
-        outputSequence, displacementSequence: sequence nodes that take the result when the run succeeds. Without the
-        first a new one is made; without the second no displacements are computed. Only an earlier result of the same
-        inputs is replaced: where a sequence holds anything else, it is left as it is, and a new one made.
-        waitForCompletion: return the sequence of frames when it is done (None if cancelled); otherwise return the
-        `Run` at once, and tell the end to `callbacks.finished`. The second needs the application's event loop.
-        Raises `UserError` for inputs and settings that cannot work, `JobError` for a run that failed.
+        Parameters
+        ----------
+        phase0, phase1 : vtkMRMLScalarVolumeNode
+            The two phases.
+        outputSequence : vtkMRMLSequenceNode, optional
+            Takes the frames. An earlier result of the same inputs is replaced. A sequence that holds anything else is
+            left unchanged, and a new one is made.
+        settings : InterpolationSettings, optional
+            The engine's settings.
+        waitForCompletion : bool
+            Whether to return when the run has ended. If False, the run is returned at once, and the application's
+            event loop has to turn.
+        displacementSequence : vtkMRMLSequenceNode, optional
+            Takes the motion, as grid transforms (mm). If None, no displacements are computed.
+        temporaryFolder : str
+            Where images are passed to the engine; the system's place for temporary files if empty.
+        callbacks : Callbacks, optional
+            What is called during the run and at its end.
+
+        Returns
+        -------
+        vtkMRMLSequenceNode or None or EventLoopRun
+            The frames, acquired and synthetic, indexed in percent; None if the run was cancelled. If
+            `waitForCompletion` is False, the run.
+
+        Raises
+        ------
+        UserError
+            If the inputs or the settings are not valid, or a Python package is missing.
+        JobError
+            If the run failed.
         """
-        inputs = _pairInputs(phase0, phase1, outputSequence, displacementSequence)
-        return self._process(inputs, outputSequence, settings, waitForCompletion, displacementSequence,
-                             temporaryFolder, callbacks)
+        return self._process(Inputs.pair(phase0, phase1), Outputs(outputSequence, displacementSequence), settings,
+                             waitForCompletion, temporaryFolder, callbacks)
 
     def processSequence(self, sequence, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                         waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
-                        callbacks: Optional[Callbacks] = None) -> Union[Run, object, None]:
-        """Interpolate within each neighbouring pair of phases of a sequence of volumes; otherwise like `process`."""
-        inputs = _sequenceInputs(sequence, outputSequence, displacementSequence)
-        return self._process(inputs, outputSequence, settings, waitForCompletion, displacementSequence,
-                             temporaryFolder, callbacks)
+                        callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+        """Interpolate between each two neighbouring phases of a sequence of volumes.
 
-    def apply(self, parameterNode, callbacks: Callbacks) -> Run:
-        """Start a run with the choices of a parameter node, beside the event loop. Raises `UserError`.
+        Parameters
+        ----------
+        sequence : vtkMRMLSequenceNode
+            Two or more phases. Their index, if it is of increasing numbers, says when they were acquired.
 
-        The result becomes the parameter node's outputs. Its panels are told of the start and of the end.
+        See Also
+        --------
+        process : All other parameters are the same.
+        """
+        return self._process(Inputs.fromSequence(sequence), Outputs(outputSequence, displacementSequence), settings,
+                             waitForCompletion, temporaryFolder, callbacks)
+
+    def apply(self, parameterNode, callbacks: Callbacks) -> EventLoopRun:
+        """Start a run with the choices of a parameter node, beside the event loop.
+
+        The result becomes the output of the parameter node. Its panels see the start and the end of the run, because
+        the parameter node is modified. Raises `UserError` if the choices are not valid.
         """
         reason = self.problem(parameterNode)
         if self.runOf(parameterNode):
@@ -68,63 +109,56 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
             raise InputError(reason)
         key = parameterNode.parameterNode.GetID()
 
-        def finished(outcome, frames) -> None:
+        def finished(outcome, outputs: Optional[Outputs]) -> None:
             del self._running[key]
-            if frames is not None:
-                parameterNode.outputSequence = frames
-            if run.displacementSequence is not None:
-                parameterNode.displacementSequence = run.displacementSequence
+            if outputs is not None:
+                parameterNode.outputSequence = outputs.frames
+                if outputs.displacements is not None:
+                    parameterNode.displacementSequence = outputs.displacements
             parameterNode.Modified()
-            callbacks.finished(outcome, frames)
+            callbacks.finished(outcome, outputs)
 
-        choices = {
-            "outputSequence": parameterNode.outputSequence,
-            "settings": settingsOf(parameterNode),
-            "waitForCompletion": False,
-            "displacementSequence": parameterNode.displacementSequence,
-            "temporaryFolder": parameterNode.advanced.temporaryFolder,
-            "callbacks": dataclasses.replace(callbacks, finished=finished),
-        }
-        if parameterNode.inputKind is InputKind.sequence:
-            run = self.processSequence(parameterNode.sequence, **choices)
-        else:
-            run = self.process(parameterNode.phase0, parameterNode.phase1, **choices)
+        run = self._process(_inputsOf(parameterNode), _outputsOf(parameterNode), settingsOf(parameterNode), False,
+                            parameterNode.advanced.temporaryFolder, dataclasses.replace(callbacks, finished=finished))
         self._running[key] = run
         parameterNode.Modified()
         return run
 
-    def runOf(self, parameterNode) -> Optional[Run]:
-        """The run under way with this parameter node, whichever panel started it."""
+    def runOf(self, parameterNode) -> Optional[EventLoopRun]:
+        """Return the run under way with this parameter node, whichever panel started it; None if there is none."""
         return self._running.get(parameterNode.parameterNode.GetID())
 
     def problem(self, parameterNode) -> str:
-        """Why the choices of a parameter node cannot be run, in one sentence; empty when they can."""
-        outputs = parameterNode.outputSequence, parameterNode.displacementSequence
+        """Return why the choices of a parameter node cannot be run, in one sentence; an empty text if they can."""
         try:
             settingsOf(parameterNode)
-            if parameterNode.inputKind is InputKind.sequence:
-                _sequenceInputs(parameterNode.sequence, *outputs)
-            else:
-                _pairInputs(parameterNode.phase0, parameterNode.phase1, *outputs)
+            _checkOutputs(_inputsOf(parameterNode), _outputsOf(parameterNode))
         except UserError as error:
             return str(error)
         return ""
 
-    def _process(self, inputs: Inputs, outputSequence, settings, waitForCompletion, displacementSequence,
-                 temporaryFolder, callbacks):
+    def _process(self, inputs: Inputs, chosen: Outputs, settings: Optional[InterpolationSettings],
+                 waitForCompletion: bool, temporaryFolder: str, callbacks: Optional[Callbacks]):
+        _checkOutputs(inputs, chosen)
         dependencies.check()
-        run = Run(slicer.mrmlScene, inputs, settings or InterpolationSettings(), outputSequence, displacementSequence,
-                  temporaryFolder, callbacks)
+        transfer = Transfer(slicer.mrmlScene, inputs, chosen, settings or InterpolationSettings(), temporaryFolder)
         if waitForCompletion:
-            return run.wait()
+            outputs = BlockingRun(transfer, callbacks).wait()
+            return outputs and outputs.frames
+        run = EventLoopRun(transfer, callbacks)
         run.start()
         return run
 
 
 def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
-    """MiB that a run with these choices needs on its device, roughly; None before the inputs are chosen.
+    """Return the estimated memory of a run on its device, in MiB; None before the inputs are chosen.
 
-    hasCard: whether the automatic choice of a device finds a graphics card.
+    Parameters
+    ----------
+    parameterNode : TTTInterpolationParameterNode
+        The choices.
+    hasCard : bool
+        Whether the device `auto` stands for a graphics card.
     """
     if parameterNode.inputKind is InputKind.sequence:
         sequence = parameterNode.sequence
@@ -141,37 +175,19 @@ def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
     return estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
 
 
-def _pairInputs(phase0, phase1, outputSequence, displacementSequence) -> Inputs:
-    """Two phases as inputs of a run with these outputs. Raises `InputError` where they cannot be."""
-    if phase0 is None or phase1 is None:
-        raise InputError(_("Choose the volumes of phase 0 and phase 1."))
-    if phase0 is phase1:
-        raise InputError(_("Phase 0 and phase 1 are the same volume: choose two phases."))
-    return _checked(Inputs.pair(phase0, phase1), outputSequence, displacementSequence)
+def _inputsOf(parameterNode) -> Inputs:
+    if parameterNode.inputKind is InputKind.sequence:
+        return Inputs.fromSequence(parameterNode.sequence)
+    return Inputs.pair(parameterNode.phase0, parameterNode.phase1)
 
 
-def _sequenceInputs(sequence, outputSequence, displacementSequence) -> Inputs:
-    """The phases of a sequence as inputs of a run with these outputs. Raises `InputError` where they cannot be."""
-    if sequence is None:
-        raise InputError(_("Choose a sequence of volumes."))
-    if sequence in (outputSequence, displacementSequence):
+def _outputsOf(parameterNode) -> Outputs:
+    return Outputs(parameterNode.outputSequence, parameterNode.displacementSequence)
+
+
+def _checkOutputs(inputs: Inputs, chosen: Outputs) -> None:
+    """Raise `InputError` if the chosen outputs are in the way of the inputs or of each other."""
+    if inputs.isSequence and inputs.nodes[0] in (chosen.frames, chosen.displacements):
         raise InputError(_("The output would overwrite the input sequence: choose another output."))
-    if sequence.GetNumberOfDataNodes() < 2:
-        raise InputError(_("{name} has fewer than two phases: choose another sequence.").format(
-            name=sequence.GetName()))
-    return _checked(Inputs.fromSequence(sequence), outputSequence, displacementSequence)
-
-
-def _checked(inputs: Inputs, outputSequence, displacementSequence) -> Inputs:
-    if outputSequence is not None and outputSequence is displacementSequence:
+    if chosen.frames is not None and chosen.frames is chosen.displacements:
         raise InputError(_("Frames and displacements cannot go into one sequence: choose two."))
-    reason = next(filter(None, map(volumes.problemOf, inputs.phases)), "")
-    if reason:
-        raise InputError(reason)
-    marks = (sequences.marksOf(inputs.nodes[0]) if inputs.isSequence
-             else [sequences.markOf(phase) for phase in inputs.phases])
-    if sequences.SYNTHETIC in marks:
-        synthetic = inputs.nodes[0 if inputs.isSequence else marks.index(sequences.SYNTHETIC)]
-        raise InputError(_("{name} was computed, not measured: choose the acquired phases.").format(
-            name=synthetic.GetName()))
-    return inputs

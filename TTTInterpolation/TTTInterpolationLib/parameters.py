@@ -1,4 +1,7 @@
-"""Every choice of the panel, kept in the parameter node: saved with the scene, and open to scripts.
+"""The choices of the panel, kept in the parameter node: saved with the scene and open to scripts.
+
+A parameter reaches the engine by its name: `settingsOf` gives each field of the engine's settings the value of the
+parameter of that name (`learning_rate` that of `learningRate`), in whichever pack it stands.
 
 Enums are stored by member name, so a member is never renamed. The names of tasks and schemes come from the engine's
 settings, which need the standard library only.
@@ -6,9 +9,11 @@ settings, which need the standard library only.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import re
-from typing import Annotated, Tuple
+import typing
+from typing import Annotated
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSequenceNode
 from slicer.i18n import tr as _
@@ -37,16 +42,23 @@ Scheme = _EngineName("Scheme", _members(SCHEMES), module=__name__)
 
 
 class InputKind(enum.Enum):
+    """What is interpolated."""
+
     pair = "pair"
     sequence = "sequence"
 
     def label(self) -> str:
+        """Return the text of the choice in the panel."""
         return _("Two phases") if self is InputKind.pair else _("Sequence (each neighbouring pair)")
 
 
 @parameterPack
 class AdaptationParameters:
-    """iterations and learningRate: 0 takes the auxiliary task's own. weights: a packaged name, or a file's path."""
+    """How the network adapts to the images.
+
+    `iterations` and `learningRate`: 0 stands for the auxiliary task's own value. `weights`: the name of packaged
+    weights, or the path of a file.
+    """
 
     auxiliary: AuxiliaryTask = AuxiliaryTask(_DEFAULTS.adaptation.auxiliary)
     scheme: Scheme = Scheme(_DEFAULTS.adaptation.scheme)
@@ -57,7 +69,10 @@ class AdaptationParameters:
 
 @parameterPack
 class OutputParameters:
-    """times: of the new frames between 0 and 1, such as "0.25, 0.5"; empty spaces `frames` of them evenly."""
+    """Which frames are computed.
+
+    `times`: times of the new frames between 0 and 1, such as "0.25, 0.5"; empty for `frames` of them, evenly spaced.
+    """
 
     frames: Annotated[int, WithinRange(1, 1000)] = _DEFAULTS.frames
     times: str = ""
@@ -65,7 +80,10 @@ class OutputParameters:
 
 @parameterPack
 class AdvancedParameters:
-    """canvas: 0 takes what fits the device. temporaryFolder: an empty one takes the system's."""
+    """What few users change.
+
+    `canvas`: 0 stands for what fits the device. `temporaryFolder`: empty for the system's place for temporary files.
+    """
 
     seed: Annotated[int, WithinRange(0, 2**31 - 1)] = _DEFAULTS.seed
     device: str = _DEFAULTS.device
@@ -75,7 +93,11 @@ class AdvancedParameters:
 
 @parameterNodeWrapper
 class TTTInterpolationParameterNode:
-    """inputKind says whether phase0 and phase1 or sequence is read; without an outputSequence a new one is made."""
+    """All choices of the panel.
+
+    `inputKind` says whether `phase0` and `phase1` are read, or `sequence`. If there is no `outputSequence`, a new
+    sequence is made. If there is no `displacementSequence`, no displacements are computed.
+    """
 
     inputKind: InputKind = InputKind.pair
     phase0: vtkMRMLScalarVolumeNode
@@ -89,30 +111,62 @@ class TTTInterpolationParameterNode:
     displacementSequence: vtkMRMLSequenceNode
 
 
+def _names() -> dict[str, str]:
+    """Return the full name of each parameter, such as `advanced.seed`, by its own name, `seed`."""
+    names = {}
+    for name, kind in typing.get_type_hints(TTTInterpolationParameterNode).items():
+        if kind in (AdaptationParameters, OutputParameters, AdvancedParameters):
+            names.update({member: f"{name}.{member}" for member in typing.get_type_hints(kind)})
+        else:
+            names[name] = name
+    return names
+
+
+NAMES = _names()
+
+
 def settingsOf(parameterNode) -> InterpolationSettings:
-    """The engine's settings for the choices of a parameter node. Raises `SettingsError` with one sentence."""
-    adaptation, output, advanced = parameterNode.adaptation, parameterNode.output, parameterNode.advanced
-    return InterpolationSettings(
-        frames=output.frames,
-        times=timesOf(output.times),
-        cyclic=parameterNode.cyclic and parameterNode.inputKind is InputKind.sequence,
-        adaptation=AdaptationSettings(
-            auxiliary=adaptation.auxiliary.value,
-            scheme=adaptation.scheme.value,
-            iterations=adaptation.iterations or None,
-            learning_rate=adaptation.learningRate or None,
-        ),
-        weights=adaptation.weights,
-        device=advanced.device,
-        canvas=advanced.canvas or None,
-        seed=advanced.seed,
-    )
+    """Return the engine's settings for the choices of a parameter node.
+
+    Raises
+    ------
+    SettingsError
+        If a choice is not a valid setting.
+    """
+    chosen = _chosen(parameterNode, InterpolationSettings)
+    chosen["cyclic"] = chosen["cyclic"] and parameterNode.inputKind is InputKind.sequence
+    return InterpolationSettings(adaptation=AdaptationSettings(**_chosen(parameterNode, AdaptationSettings)), **chosen)
 
 
-def timesOf(text: str) -> Tuple[float, ...]:
-    """The numbers of a text like "0.25, 0.5"; empty for an empty text. Raises `SettingsError`."""
+def parameterOf(setting: str) -> str:
+    """Return the full name of the parameter for a field of the engine's settings; an empty text where there is none.
+
+    >>> parameterOf("learning_rate"), parameterOf("cyclic"), parameterOf("unknown")
+    ('adaptation.learningRate', 'cyclic', '')
+    """
+    first, *rest = setting.split("_")
+    return NAMES.get(first + "".join(word.capitalize() for word in rest), "")
+
+
+def timesOf(text: str) -> tuple[float, ...]:
+    """Return the numbers of a text like "0.25, 0.5". Raises `SettingsError` for anything but numbers."""
     try:
         return tuple(float(word) for word in re.split(r"[,;\s]+", text.strip()) if word)
     except ValueError:
         raise SettingsError(_("The times \"{text}\" are not numbers: write them like 0.25, 0.5, 0.75.").format(
             text=text)) from None
+
+
+def _chosen(parameterNode, settings: type) -> dict:
+    """Return the chosen values for those fields of a class of settings that have a parameter."""
+    return {field.name: _value(parameterNode.getValue(parameterOf(field.name)), field)
+            for field in dataclasses.fields(settings) if parameterOf(field.name)}
+
+
+def _value(value, field: dataclasses.Field):
+    """Return the value of a parameter as the engine's settings hold it."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(field.default, tuple):
+        return timesOf(value)
+    return value or None if field.default is None else value

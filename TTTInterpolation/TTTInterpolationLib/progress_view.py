@@ -1,4 +1,4 @@
-"""Progress as a bar and a line of text: stage, what it is doing, time gone and time left."""
+"""Progress as a bar and a line of text: stage, current work, elapsed and remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 
 class ProgressView:
-    """Turns the engine's progress messages into a progress bar and a status label, and keeps their clock running."""
+    """Shows the engine's progress messages in a progress bar and a status label, whose clock keeps running."""
 
     def __init__(self, progressBar, statusLabel) -> None:
         import qt
@@ -26,10 +26,11 @@ class ProgressView:
 
     @property
     def elapsed(self) -> float:
+        """Time since `begin`, in seconds."""
         return time.monotonic() - self._started
 
     def begin(self) -> None:
-        """The child takes seconds to say its first word: that it is starting is shown at once."""
+        """Show at once that the run is starting: the child needs seconds for its first message."""
         self._started = time.monotonic()
         self._end = None
         self._text = _("Starting")
@@ -39,7 +40,7 @@ class ProgressView:
         self._refresh()
 
     def update(self, message: dict) -> None:
-        """A progress message of the engine."""
+        """Show a progress message of the engine."""
         self._bar.value = int(100 * message.get("fraction", 0))
         self._text = _STAGES.get(message.get("stage"), lambda: message.get("stage", ""))()
         if message.get("message"):
@@ -49,12 +50,13 @@ class ProgressView:
         self._refresh()
 
     def end(self, text: str) -> None:
+        """Hide the bar, and show how the run ended."""
         self._timer.stop()
         self._bar.visible = False
         self._label.text = text
 
     def say(self, text: str) -> None:
-        """Another text in place of the stage, until the next message."""
+        """Show another text in place of the stage, until the next message."""
         self._text, self._end = text, None
         self._refresh()
 
@@ -66,7 +68,8 @@ class ProgressView:
 
 
 def clock(seconds: float) -> str:
-    """
+    """Return a duration as minutes and seconds.
+
     >>> clock(67)
     '1:07'
     """

@@ -1,4 +1,4 @@
-"""Looking at a result: slice views, phase and frame side by side, and the loss curve of the adaptation."""
+"""Views of a result: slices, phase and frame side by side, and a plot of the adaptation."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from . import sequences
+from . import browsing, sequences
 
-_CHART = sequences.PREFIX + "LossChart"  # the role under which the frames refer to their chart
+_CHART = sequences.PREFIX + "LossChart"  # role of the chart that belongs to the frames
 
 
 def show(frames) -> None:
-    """Show the frames in the slice views, with the browser in the toolbar. Nothing without a main window."""
+    """Show the frames in the slice views, with their browser in the toolbar, if there is a main window."""
     if _layoutManager() is None:
         return
-    browser = sequences.browserOf(frames)
+    browser = browsing.browserOf(frames)
     slicer.modules.sequences.setToolBarActiveBrowserNode(browser)
     slicer.modules.sequences.setToolBarVisible(True)
     showVolume(browser.GetProxyNode(frames))
 
 
 def showVolume(volume) -> None:
-    """Show a volume in the slice views. Nothing without a main window."""
+    """Show a volume in the slice views, if there is a main window."""
     if _layoutManager() is not None:
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
 
 
 def showSideBySide(frames) -> None:
-    """The acquired phase left, the frames right, in two linked views along the slices of the volumes."""
-    phase, layoutManager = sequences.acquiredPhaseOf(frames), _layoutManager()
+    """Show the acquired phase on the left and the frames on the right, in two linked views along the slices."""
+    phase, layoutManager = browsing.acquiredPhaseOf(frames), _layoutManager()
     if layoutManager is None:
         return
     layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
-    for viewName, volume in (("Red", phase), ("Yellow", sequences.proxyOf(frames))):
+    for viewName, volume in (("Red", phase), ("Yellow", browsing.proxyOf(frames))):
         view = layoutManager.sliceWidget(viewName)
         composite = view.mrmlSliceCompositeNode()
         composite.SetBackgroundVolumeID(volume.GetID())
@@ -44,29 +44,29 @@ def showSideBySide(frames) -> None:
 
 
 def lossChart(frames) -> "slicer.vtkMRMLPlotChartNode":
-    """A chart of the adaptation's loss, one curve a batch, from what is stored with the frames.
+    """Return a chart of the auxiliary loss before and after the adaptation, one pair of bars for each batch.
 
-    Made again when asked for again: the nodes of an earlier chart of these frames are taken out of the scene first.
+    Both losses are computed on the same random draws, which the adaptation does not learn from. An earlier chart of
+    these frames is removed from the scene.
     """
     scene = frames.GetScene()
     _removeChart(frames)
-    name = _("{name} loss").format(name=frames.GetName())
+    name = _("{name} adaptation").format(name=frames.GetName())
+    before, after, kept = zip(*sequences.heldOutLossesOf(frames))
+    pairs = [str(n) if isKept else _("{n} (not used)").format(n=n) for n, isKept in enumerate(kept, start=1)]
+    table = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
-    chart.SetTitle(_("Adaptation"))
-    chart.SetXAxisTitle(_("Iteration"))
-    chart.SetYAxisTitle(_("Loss"))
-    for n, losses in enumerate(sequences.lossesOf(frames), start=1):
-        # A table for each, because an adaptation that stops by itself makes them of different lengths.
-        pair = _("Pair {n}").format(n=n)
-        table = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{name}: {pair}")
-        table.AddColumn(_column(vtk.vtkIntArray(), chart.GetXAxisTitle(), range(1, len(losses) + 1)))
-        table.AddColumn(_column(vtk.vtkDoubleArray(), chart.GetYAxisTitle(), losses))
-        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", pair)
+    chart.SetTitle(_("Adaptation: loss on held-out random draws"))
+    chart.SetXAxisTitle(_("Pair"))
+    chart.SetYAxisTitle(_("Auxiliary loss"))
+    table.AddColumn(_column(vtk.vtkStringArray(), chart.GetXAxisTitle(), pairs))
+    for title, losses in ((_("before"), before), (_("after"), after)):
+        table.AddColumn(_column(vtk.vtkDoubleArray(), title, losses))
+        series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
         series.SetAndObserveTableNodeID(table.GetID())
-        series.SetXColumnName(chart.GetXAxisTitle())
-        series.SetYColumnName(chart.GetYAxisTitle())
-        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        series.SetLabelColumnName(chart.GetXAxisTitle())
+        series.SetYColumnName(title)
+        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
         series.SetUniqueColor()
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
     frames.SetNodeReferenceID(_CHART, chart.GetID())
@@ -74,7 +74,7 @@ def lossChart(frames) -> "slicer.vtkMRMLPlotChartNode":
 
 
 def showLosses(frames) -> None:
-    """Show the chart of the adaptation's loss in a layout with a plot."""
+    """Show the chart of the adaptation in a layout with a plot."""
     chart = lossChart(frames)
     if _layoutManager() is not None:
         slicer.modules.plots.logic().ShowChartInLayout(chart)

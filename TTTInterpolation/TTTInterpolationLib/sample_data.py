@@ -7,14 +7,14 @@ import os
 import slicer
 from slicer.i18n import tr as _
 
-from . import review, sequences, volumes
+from . import browsing, review, sequences, volumes
 
 CATEGORY = "TTTInterpolation"
 _SEQUENCE_PHASES = 4
 
 
 def register(resourcePath) -> None:
-    """Add the samples to the Sample Data module. resourcePath: of the module, to find the thumbnail."""
+    """Add the samples to the Sample Data module. `resourcePath(name)` returns the path of a file of the module."""
     import SampleData
 
     for name, load in (("Beating heart, two phases", loadPair), ("Beating heart, a sequence", loadSequence)):
@@ -24,7 +24,7 @@ def register(resourcePath) -> None:
 
 
 def loadPair(source=None) -> list:
-    """The phantom at end-diastole and at end-systole, as two volumes of the scene."""
+    """Add the phantom at end-diastole and at end-systole to the scene, as two volumes."""
     nodes = [_phase(time) for time in (0.0, 1.0)]
     for node, name in zip(nodes, (_("Heart end-diastole"), _("Heart end-systole"))):
         _add(node, name)
@@ -33,19 +33,19 @@ def loadPair(source=None) -> list:
 
 
 def loadSequence(source=None) -> list:
-    """The phantom from end-diastole to end-systole, as one sequence with its browser."""
+    """Add the phantom from end-diastole to end-systole to the scene, as one sequence with its browser."""
     sequence = sequences.newSequence(_("Heart"))
     for n in range(_SEQUENCE_PHASES):
         time = n / (_SEQUENCE_PHASES - 1)
         sequences.addItem(sequence, _phase(time), 100 * time, acquired=True)
-    sequence = sequences.place(slicer.mrmlScene, sequence)
-    sequences.browse(sequence, like=sequence.GetNthDataNode(0))
+    sequence = browsing.place(slicer.mrmlScene, sequence)
+    browsing.browse(sequence, like=sequence.GetNthDataNode(0))
     review.show(sequence)
     return [sequence]
 
 
 def _phase(time: float):
-    # Imported on request only: the phantom needs nothing but numpy, yet start-up needs none of it.
+    # Here and not above: Slicer starts without NumPy.
     from ttt4d.temporal.phantom import beating_heart
 
     (volume,), _heart = beating_heart([time])

@@ -7,20 +7,24 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from ttt4d.settings import AdaptationSettings, InterpolationSettings
 
-from . import dependencies, sample_data, sequences
+from . import browsing, dependencies, sample_data, sequences
 from .logic import TTTInterpolationLogic
 
 
 class TTTInterpolationTest(ScriptedLoadableModuleTest):
+    """One run on sample data. It is skipped where the engine's packages are not installed."""
 
     def setUp(self) -> None:
+        """Begin with an empty scene."""
         slicer.mrmlScene.Clear(0)
 
     def runTest(self) -> None:
+        """Run all tests."""
         self.setUp()
         self.test_two_phases_of_the_sample_become_a_sequence()
 
     def test_two_phases_of_the_sample_become_a_sequence(self) -> None:
+        """Interpolate the sample's two phases, and look at the marks of the frames."""
         if dependencies.missing():
             self.delayDisplay("Skipped: the engine's packages are not installed yet; press Apply in the panel once.")
             return
@@ -31,5 +35,5 @@ class TTTInterpolationTest(ScriptedLoadableModuleTest):
         self.assertEqual(frames.GetNumberOfDataNodes(), 4)
         marks = [frames.GetNthDataNode(n).GetAttribute(sequences.FRAME) for n in range(4)]
         self.assertEqual(marks, [sequences.ACQUIRED, sequences.SYNTHETIC, sequences.SYNTHETIC, sequences.ACQUIRED])
-        self.assertIsNotNone(sequences.proxyOf(frames))
+        self.assertIsNotNone(browsing.proxyOf(frames))
         self.delayDisplay("Test passed")

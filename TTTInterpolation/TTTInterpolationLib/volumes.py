@@ -1,6 +1,6 @@
-"""Volumes between the scene and the engine's files. The one place where Slicer's RAS meets the engine's LPS.
+"""Volumes between the scene and the engine's files. Only here, Slicer's RAS is converted from the engine's LPS.
 
-Files need no conversion here: NRRD says which space it is in, and MRML's own storage nodes convert.
+Files need no conversion: a NRRD file says which of the two it uses, and MRML's storage nodes convert.
 """
 
 from __future__ import annotations
@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 from typing import Optional
 
-import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import numpy_to_vtk
 
 from ttt4d.errors import InputError
 
@@ -22,7 +20,7 @@ _SCALAR_TYPES = (vtk.VTK_UNSIGNED_CHAR, vtk.VTK_SHORT, vtk.VTK_UNSIGNED_SHORT, v
 
 
 def problemOf(node) -> str:
-    """Why a node cannot be a phase, in one sentence that says what to do; empty when it can."""
+    """Return why a node cannot be a phase, in one sentence that says what to do; an empty text if it can."""
     name = node.GetName()
     if not node.IsA("vtkMRMLScalarVolumeNode"):
         return _("{name} is not a scalar volume: choose a grey-scale image.").format(name=name)
@@ -44,8 +42,19 @@ def problemOf(node) -> str:
 def writePhase(node, path: str, frameOf=None) -> None:
     """Write a scalar volume node to a NRRD file, voxels untouched and uncompressed.
 
-    frameOf: a node whose parent transform the written volume shall share; the result is placed under that transform.
-    Raises `InputError` where the two transforms cannot be reconciled, and where the file cannot be written.
+    Parameters
+    ----------
+    node : vtkMRMLScalarVolumeNode
+        The volume.
+    path : str
+        Path of the file.
+    frameOf : vtkMRMLScalarVolumeNode, optional
+        A volume under another parent transform. The file then holds the positions as seen from under that transform.
+
+    Raises
+    ------
+    InputError
+        If one of the two transforms is not linear, or if the file cannot be written.
     """
     written = slicer.vtkMRMLScalarVolumeNode()
     written.SetName(node.GetName())
@@ -61,10 +70,10 @@ def writePhase(node, path: str, frameOf=None) -> None:
 
 
 def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
-    """A frame's file as a volume node outside any scene, with the very grid of `like`.
+    """Read a frame as a volume node outside any scene, with exactly the grid of the volume `like`.
 
-    Files round, and the engine may turn an axis that is not quite perpendicular; frames are on the first phase's grid
-    by contract, so more than that is refused.
+    The engine writes frames on the grid of the first phase. Small differences come from rounding in the file, and from
+    axes that are not quite perpendicular. Larger ones raise a RuntimeError.
     """
     node = slicer.vtkMRMLScalarVolumeNode()
     storage = slicer.vtkMRMLNRRDStorageNode()
@@ -81,7 +90,7 @@ def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
 
 
 def readDisplacement(path: str) -> "slicer.vtkMRMLGridTransformNode":
-    """A displacement file (vectors in LPS mm) as a grid transform from parent, outside any scene."""
+    """Read a displacement file (vectors in LPS, mm) as a grid transform from parent, outside any scene."""
     node = slicer.vtkMRMLGridTransformNode()
     storage = slicer.vtkMRMLTransformStorageNode()
     storage.SetFileName(path)
@@ -91,7 +100,17 @@ def readDisplacement(path: str) -> "slicer.vtkMRMLGridTransformNode":
 
 
 def fromEngine(volume) -> "slicer.vtkMRMLScalarVolumeNode":
-    """A volume of the engine (axes k, j, i; LPS mm) as a volume node outside any scene."""
+    """Return a volume of the engine as a volume node outside any scene.
+
+    Parameters
+    ----------
+    volume : ttt4d.images.volume.Volume
+        Array of shape (k, j, i), with its geometry in LPS, mm.
+    """
+    # Here and not above: Slicer starts without NumPy.
+    import numpy as np
+    from vtk.util.numpy_support import numpy_to_vtk
+
     lps = np.eye(4)
     lps[:3, :3] = volume.geometry.matrix[:, ::-1]
     lps[:3, 3] = volume.geometry.origin

@@ -207,6 +207,8 @@ def test_an_image_without_a_way_up_has_no_right_answer(network, small):
 
 def test_a_new_task_is_a_loss_and_the_rest_is_there(network):
     class Brightness(AuxiliaryTask):
+        iterations, learning_rate = 5, 1e-2
+
         def loss(self, network, batch, generator):
             return (network.features(batch.phases, batch.strides)[0].mean() - 0.5) ** 2
 

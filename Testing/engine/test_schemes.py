@@ -91,7 +91,7 @@ def test_steps_that_do_harm_are_taken_back_and_it_is_said(adaptation, batches, s
     a = adaptation(learning_rate=1e3)
     w0 = weights_of(a.learning)
     assert all(same(w0, found) for found in weights_for_each_batch(scheme, a, batches))
-    assert a.kept == {0: False, 1: False, 2: False}
+    assert a.accepted == {0: False, 1: False, 2: False}
 
 
 def test_steps_taken_back_do_not_push_the_next_batch(adaptation, batches):
@@ -103,14 +103,14 @@ def test_steps_taken_back_do_not_push_the_next_batch(adaptation, batches):
     for _ in range(ITERATIONS):  # the draws the broken batch took
         alone._loss(batches[0], alone.generator)
     alone.learn([(1, batches[1])])
-    assert a.kept == {0: False, 1: True} and same(after, weights_of(alone.learning))
+    assert a.accepted == {0: False, 1: True} and same(after, weights_of(alone.learning))
 
 
 def test_steps_that_help_are_kept(adaptation, batches):
     a = adaptation()
     before = a.held_out_loss([(0, batches[0])])
     a.learn([(0, batches[0])])
-    assert a.kept == {0: True} and a.held_out_loss([(0, batches[0])]) < before
+    assert a.accepted == {0: True} and a.held_out_loss([(0, batches[0])]) < before
 
 
 def test_restarting_gives_w0_back_to_the_bit(adaptation, batches):

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ttt4d.errors import GeometryError
-from ttt4d.images.volume import Geometry, Volume
+from ttt4d.images.volume import Geometry, Volume, rectangular_geometry
 
 FLIPPED = ((0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
@@ -77,3 +77,51 @@ def test_grids_moved_by_exactly_the_tolerance_agree_and_by_more_they_differ():
     moved, further = (Geometry((5, 4, 3), (1.0, 1.0, 1.0), (mm, 0.0, 0.0)) for mm in (tolerance, tolerance + 2.0**-20))
     assert one.differences(moved, tolerance) == ""
     assert "origin" in one.differences(further, tolerance)
+
+
+STEP = np.array([[0.0, 0.0, 1.5], [0.0, 1.5, 0.0], [8.0, 0.0, 0.0]])  # along (k, j, i), LPS mm
+
+
+def skewed(degrees: float) -> np.ndarray:
+    """The steps with the last axis turned towards the second."""
+    step = STEP.copy()
+    step[:, 2] = 1.5 * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 0.0])
+    return step
+
+
+def test_a_grid_at_right_angles_is_taken_to_the_last_digit_and_nothing_is_said():
+    geometry, message = rectangular_geometry("'a.nii'", (5, 40, 30), STEP, (1.0, 2.0, 3.0))
+    assert geometry == Geometry((5, 40, 30), (8.0, 1.5, 1.5), (1.0, 2.0, 3.0)) and message == ""
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.001, 0.099), st.integers(2, 400))
+def test_axes_a_little_off_a_right_angle_are_read_on_the_nearest_grid_and_it_is_said_how_far_voxels_move(angle, voxels):
+    shape, step, origin = (5, 40, voxels), skewed(angle), np.array([1.0, 2.0, 3.0])
+    geometry, message = rectangular_geometry("'a.nii'", shape, step, origin)
+    direction = np.asarray(geometry.direction)
+    assert np.allclose(direction.T @ direction, np.eye(3), atol=1e-12)
+    everywhere = np.stack(np.meshgrid(*map(range, shape), indexing="ij"), axis=-1)
+    moved = np.linalg.norm(everywhere @ step.T + origin - geometry.index_to_world(everywhere), axis=-1).max()
+    assert moved <= np.radians(angle) * np.hypot(40 * 1.5, voxels * 1.5) / 2
+    said = float(message.split("more than ")[1].split(" mm")[0])
+    assert said == pytest.approx(moved, rel=0.06) and "'a.nii'" in message
+
+
+@pytest.mark.parametrize("angle", [0.11, 5, 45, 90])
+def test_a_sheared_grid_is_refused_with_the_name_of_its_file(angle):
+    with pytest.raises(GeometryError, match="'a.nii' are .* degrees off a right angle .*resample"):
+        rectangular_geometry("'a.nii'", (5, 40, 30), skewed(angle), (0, 0, 0))
+
+
+@pytest.mark.parametrize("value, word", [(0.0, "holds 0"), (float("nan"), "holds nan"), (float("inf"), "holds inf")])
+def test_an_axis_without_a_length_is_refused_with_the_name_of_its_file(value, word):
+    step = STEP.copy()
+    step[2, 0] = value
+    with pytest.raises(GeometryError, match=f"'a.nii' {word}"):
+        rectangular_geometry("'a.nii'", (5, 40, 30), step, (0, 0, 0))
+
+
+def test_an_origin_that_is_not_a_number_is_refused():
+    with pytest.raises(GeometryError, match="origin of 'a.nii'"):
+        rectangular_geometry("'a.nii'", (5, 40, 30), STEP, (0, float("nan"), 0))

@@ -166,7 +166,7 @@ def test_phases_lie_where_the_request_says_and_each_has_its_moment(pair, start, 
     assert [frame["index"] for frame in frames] == pytest.approx([0, 10, 20, 60, 100])
     child = start(*WORKER)
     ask(child, phases=pair, phase_times=[7, 8, 12], output="other", settings=quick(small_weights))
-    assert "3 phase_times for 2 phases" in list(lines(child))[-1]["message"]
+    assert "3 phase times for 2 phases" in list(lines(child))[-1]["message"]
 
 
 def test_phases_that_lie_too_unevenly_to_tell_their_frames_apart_count_evenly_and_it_is_said(

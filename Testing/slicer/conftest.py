@@ -13,13 +13,13 @@ import pytest
 try:
     import slicer
 
-    IN_SLICER = hasattr(slicer, "app")
-    if not IN_SLICER:
+    if not hasattr(slicer, "app"):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         import host
 
         host.install()
     import tools
+    from panel_driver import Panel
     from ttt4d.settings import AdaptationSettings, InterpolationSettings
 except ImportError as missing:
     # slicer-core exists for Python 3.10 to 3.13 only; the engine runs on 3.9 too.
@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture
 def scene():
     """An empty scene, the one the module works in."""
-    if IN_SLICER:
+    if tools.IN_SLICER:
         slicer.mrmlScene.Clear(0)
         yield slicer.mrmlScene
         slicer.mrmlScene.Clear(0)
@@ -49,13 +49,14 @@ def scene():
 def weights(tmp_path_factory) -> str:
     """A weights file of the engine's own making, untrained: these tests ask whether a run works, not how well."""
     path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    from TTTInterpolationLib.job import engineCommand, engineEnvironment
+    from TTTInterpolationLib.engine_process import engineCommand, engineEnvironment
 
     subprocess.run([engineCommand()[0], "-c", (
         "import sys, pathlib, torch\n"
-        "from ttt4d import weights\n"
+        "from ttt4d.temporal.models import new_model\n"
+        "from ttt4d.weights.files import save\n"
         "torch.manual_seed(0)\n"
-        "weights.save(pathlib.Path(sys.argv[1]), weights.new_model(), {'description': 'untrained, for tests'})"),
+        "save(pathlib.Path(sys.argv[1]), new_model(), {'description': 'untrained, for tests'})"),
         str(path)], check=True, env={**os.environ, **engineEnvironment()})
     return str(path)
 
@@ -72,13 +73,19 @@ def pair(scene):
     return tools.heart(scene, tools.SMALL)
 
 
+@pytest.fixture(params=[False, True], ids=["right-handed", "left-handed"])
+def geometry(request):
+    """An oblique grid, turned about two axes."""
+    return tools.oblique(left_handed=request.param)
+
+
 @pytest.fixture
 def panels(scene):
     """Opens panels, and closes them after the test."""
     opened = []
 
-    def open_panel() -> tools.Panel:
-        opened.append(tools.Panel())
+    def open_panel() -> Panel:
+        opened.append(Panel())
         return opened[-1]
 
     yield open_panel
@@ -87,7 +94,7 @@ def panels(scene):
 
 
 @pytest.fixture
-def panel(panels, pair, weights) -> tools.Panel:
+def panel(panels, pair, weights) -> Panel:
     """A panel with two phases chosen and settings for a quick run."""
     panel = panels()
     panel.choices.phase0, panel.choices.phase1 = pair
@@ -96,3 +103,31 @@ def panel(panels, pair, weights) -> tools.Panel:
     panel.choices.output.frames = 2
     panel.choices.advanced.device = "cpu"
     return panel
+
+
+@pytest.fixture
+def temporary_folder(panel, tmp_path):
+    """A folder of the test's own for what is passed to the child, to see that nothing stays there."""
+    panel.choices.advanced.temporaryFolder = str(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """What the application would show in message boxes."""
+    messages = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **options: messages.append((text, options)))
+    return messages
+
+
+@pytest.fixture
+def own_work(monkeypatch) -> tools.OwnWork:
+    """Measures the calls from the event loop into the module, from the start of the test."""
+    from TTTInterpolationLib.job import EventLoopJob
+    from TTTInterpolationLib.run import Turns
+
+    work = tools.OwnWork()
+    for cls, name in ((Turns, "_takeTurn"), (EventLoopJob, "_readOutput"), (EventLoopJob, "_readLog"),
+                      (EventLoopJob, "_onProcessFinished")):
+        monkeypatch.setattr(cls, name, work.measured(getattr(cls, name)))
+    return work

@@ -1,4 +1,4 @@
-"""PhasePair: many cases, a bad one among them, and a second run that does nothing."""
+"""Batch: many cases, a bad one among them, and a second run that does nothing."""
 
 from __future__ import annotations
 

@@ -98,11 +98,11 @@ def test_a_newer_slicer_installs_the_rest_through_its_own_packaging(installed, r
         asked.append((wanted, requester))
         installed.update({"safetensors", "tqdm"})
 
-    packaging = types.SimpleNamespace(load_requirements=lambda path: ["of", path], pip_ensure=pip_ensure)
+    packaging = types.SimpleNamespace(pip_ensure=pip_ensure)
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
     monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
     dependencies.ensure()
-    assert asked == [(["of", requirements], "TTTInterpolation")]
+    assert asked == [(["safetensors>=0.3", "tqdm"], "TTTInterpolation")]
 
 
 def test_offline_the_packages_that_are_missing_are_named(installed, requirements, no_packaging, monkeypatch):
@@ -122,12 +122,51 @@ def test_a_script_is_told_what_is_missing_and_installs_nothing(installed, requir
         dependencies.check()
 
 
-def test_a_package_that_is_too_old_is_as_good_as_missing(requirements, monkeypatch):
-    versions = {"torch": "1.13.1+cu117", "safetensors": "0.2.9", "tqdm": "4.0"}
+@pytest.fixture
+def versions(monkeypatch) -> dict:
+    """Versions of the packages that are there, on a computer that is no Intel Mac."""
+    versions = {"torch": "2.6.0", "numpy": "1.26.4", "safetensors": "0.5", "tqdm": "4.0"}
     monkeypatch.setattr(dependencies.importlib.metadata, "version", lambda name: versions[name])
+    monkeypatch.setattr(dependencies, "_isIntelMac", lambda: False)
+    return versions
+
+
+def test_a_package_that_is_too_old_is_as_good_as_missing(requirements, versions):
+    versions.update(torch="1.13.1+cu117", safetensors="0.2.9")
     assert dependencies.missing() == ["torch>=2.0", "safetensors>=0.3"]
     versions.update(torch=None, safetensors="0.10.1rc1")
     assert dependencies.missing() == ["torch>=2.0"], "what pip has left half removed"
     for torch in ("2", "2.13.0+cpu"):
         versions["torch"] = torch
         assert dependencies.missing() == []
+
+
+@pytest.mark.parametrize("torch, numpy, fits", [
+    ("2.0.1", "1.26.4", True), ("2.2.2+cpu", "1.26.4", True), ("2.2.2+cpu", "2.0.0", False), ("2.3.0", "2.1.3", True),
+    ("2.3.0", "1.24.0", True),
+])
+def test_numpy_has_to_fit_pytorch(requirements, versions, torch, numpy, fits):
+    versions.update(torch=torch, numpy=numpy)
+    assert dependencies.missing() == ([] if fits else ["torch>=2.3"])
+    if not fits:
+        with pytest.raises(dependencies.DependencyError,
+                           match=r"NumPy 2.0.0 and PyTorch 2.2.2\+cpu do not fit: update PyTorch to 2.3 or newer"):
+            dependencies.check()
+
+
+def test_a_pytorch_that_fits_numpy_is_asked_for(requirements, versions, monkeypatch):
+    versions.update(torch="2.2.2", numpy="2.1.0")
+    asked = pytorch_extension(monkeypatch, "torch", set())
+    with pytest.raises(dependencies.DependencyError, match="NumPy 2.1.0 and PyTorch 2.2.2 do not fit"):
+        dependencies.ensure()  # the extension kept the old one
+    assert asked[0]["torchVersionRequirement"] == ">=2.3"
+
+
+def test_on_an_intel_mac_numpy_has_to_fit_the_last_pytorch_there(requirements, versions, monkeypatch):
+    monkeypatch.setattr(dependencies, "_isIntelMac", lambda: True)
+    versions.update(torch="2.2.2", numpy="2.1.0")
+    assert dependencies.missing() == ["numpy<2"]
+    with pytest.raises(dependencies.DependencyError, match="do not fit: install NumPy below 2"):
+        dependencies.check()
+    versions["numpy"] = "1.26.4"
+    assert dependencies.missing() == []

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+import os
+import shutil
 import sys
 
+import pytest
 import qt
 import slicer
 import vtk
 
 import tools
-from TTTInterpolationLib import engine_info
-from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme
+from ttt4d.settings import AdaptationSettings, InterpolationSettings
+from TTTInterpolationLib import engine_info, parameters
+from TTTInterpolationLib.parameters import NAMES, AuxiliaryTask, InputKind, Scheme, parameterOf, settingsOf
 
 
 def test_every_control_of_the_panel_has_a_tool_tip_and_every_parameter_its_control(panel):
@@ -21,11 +27,66 @@ def test_every_control_of_the_panel_has_a_tool_tip_and_every_parameter_its_contr
         if widget.get("class") not in ("QLabel", "ctkCollapsibleButton", "qMRMLWidget", "QWidget"):
             assert widget.find("property[@name='toolTip']") is not None, widget.get("name")
     bound = {p.findtext("string") for p in root.iter("property") if p.get("name") == "SlicerParameterName"}
-    by_hand = {"adaptation.weights", "output.times", "advanced.device", "advanced.temporaryFolder"}
-    packs = {"adaptation": ("auxiliary", "scheme", "iterations", "learningRate", "weights"),
-             "output": ("frames", "times"), "advanced": ("seed", "device", "canvas", "temporaryFolder")}
-    plain = {"inputKind", "phase0", "phase1", "sequence", "cyclic", "outputSequence", "displacementSequence"}
-    assert bound | by_hand == plain | {f"{pack}.{name}" for pack, names in packs.items() for name in names}
+    assert bound | set(panel.widget._texts) == set(NAMES.values())
+    assert not bound & set(panel.widget._texts)
+
+
+SETTINGS = [field.name for settings in (InterpolationSettings, AdaptationSettings)
+            for field in dataclasses.fields(settings) if field.name != "adaptation"]
+# Settings of the engine that the panel does not offer, and why.
+NOT_IN_THE_PANEL: dict = {}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_setting_of_the_engine_can_be_chosen_in_the_panel_or_says_why_not(panel, setting):
+    assert bool(parameterOf(setting)) != (setting in NOT_IN_THE_PANEL), f"see {parameters.__file__}"
+    if setting in NOT_IN_THE_PANEL:
+        return
+    panel.choices.inputKind = InputKind.sequence  # only a sequence can be cyclic
+    name, before = parameterOf(setting), settingsOf(panel.choices)
+    panel.choices.setValue(name, another(panel.choices.getValue(name)))
+    after = settingsOf(panel.choices)
+    changed = {**after.to_json(), **after.to_json()["adaptation"]}
+    assert [key for key, value in {**before.to_json(), **before.to_json()["adaptation"]}.items()
+            if changed[key] != value and key != "adaptation"] == [setting]
+
+
+def another(value):
+    """Another value of the same type, valid for every parameter of that type."""
+    if isinstance(value, enum.Enum):
+        return next(member for member in type(value) if member is not value)
+    return {bool: lambda: not value, int: lambda: value + 20, float: lambda: value + 0.5, str: lambda: "0.5"}[
+        type(value)]()
+
+
+@pytest.mark.skipif(tools.IN_SLICER, reason="the application has one copy of the module")
+def test_a_new_option_is_a_setting_a_parameter_and_a_control_and_nothing_else(tmp_path):
+    """As Docs/contributing.md describes it, done to a copy of the module."""
+    folder = tmp_path / "TTTInterpolation"
+    shutil.copytree(os.path.dirname(os.path.dirname(parameters.__file__)), folder,
+                    ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    for path, before, line in [
+        ("ttt4d/settings.py", "    seed: int", "    smoothing: int = 3\n"),
+        ("TTTInterpolationLib/parameters.py", "    seed: ",
+         "    smoothing: Annotated[int, WithinRange(0, 10)] = _DEFAULTS.smoothing\n"),
+        ("Resources/UI/TTTInterpolation.ui", '      <item row="0" column="0">\n       <widget class="QLabel" name="le',
+         '      <item row="9" column="1"><widget class="QSpinBox" name="smoothingSpinBox">'
+         '<property name="toolTip"><string>How smooth.</string></property>'
+         '<property name="SlicerParameterName" stdset="0"><string notr="true">advanced.smoothing</string></property>'
+         '</widget></item>\n'),
+    ]:
+        text = (folder / path).read_text(encoding="utf-8")
+        assert text.count(before) == 1, path
+        (folder / path).write_text(text.replace(before, line + before), encoding="utf-8")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import host.application as application\n"
+        "application.MODULE_FOLDER = sys.argv[2]; sys.path.insert(0, sys.argv[2]); import host; host.install()\n"
+        "application.newScene(); from panel_driver import Panel; panel = Panel()\n"
+        "from TTTInterpolationLib.parameters import settingsOf\n"
+        "values = [settingsOf(panel.choices).smoothing]; panel.ui.smoothingSpinBox.value = 7\n"
+        "print(*values, settingsOf(panel.choices).to_json()['smoothing'])")
+    printed = tools.run_python(program, os.path.dirname(__file__), str(folder), PYTHONPATH=str(folder))
+    assert printed.split() == ["3", "7"]
 
 
 def test_what_is_chosen_in_the_panel_is_in_the_parameter_node_and_the_other_way_round(panel):
@@ -108,7 +169,7 @@ def test_the_graphics_cards_are_asked_of_the_engine_when_advanced_is_opened_firs
     assert panel.ui.deviceComboBox.count == 2
     panel.choices.advanced.device = "cuda:7"
     panel.ui.advancedCollapsibleButton.collapsed = False
-    process = panel.widget._engineInfo._process
+    process = panel.widget._computerPanel._engineInfo._process
     tools.turn_until(lambda: process.state() == qt.QProcess.NotRunning)
     offered = [panel.ui.deviceComboBox.itemText(n) for n in range(panel.ui.deviceComboBox.count)]
     assert offered[0] == "Automatic" and offered[1].startswith("CPU, ")
@@ -116,7 +177,7 @@ def test_the_graphics_cards_are_asked_of_the_engine_when_advanced_is_opened_firs
 
 
 def test_the_engine_is_asked_again_where_it_had_no_answer(panel, monkeypatch):
-    process, advanced = panel.widget._engineInfo._process, panel.ui.advancedCollapsibleButton
+    process, advanced = panel.widget._computerPanel._engineInfo._process, panel.ui.advancedCollapsibleButton
     with monkeypatch.context() as before_torch:
         before_torch.setattr(engine_info, "engineCommand", lambda *words: [sys.executable, "-c", "raise ImportError"])
         advanced.collapsed = False

@@ -8,7 +8,7 @@ import slicer
 
 import tools
 from ttt4d.temporal.phantom import BeatingHeart
-from TTTInterpolationLib import sequences, volumes
+from TTTInterpolationLib import browsing, sequences, volumes
 from TTTInterpolationLib.parameters import AuxiliaryTask, InputKind, Scheme, settingsOf
 
 pytestmark = pytest.mark.skipif(tools.IN_SLICER, reason="a second scene beside the application's is for the host")
@@ -20,8 +20,8 @@ def test_save_close_and_load_restore_every_choice_and_the_sequence(panel, pair, 
     for n in range(3):
         frame = BeatingHeart.within(tools.SMALL).frame(tools.SMALL, n / 2)
         sequences.addItem(built, volumes.fromEngine(frame), 50 * n, acquired=n != 1)
-    frames = sequences.place(scene, built)
-    sequences.browse(frames, like=pair[0])
+    frames = browsing.place(scene, built)
+    browsing.browse(frames, like=pair[0])
     choices.outputSequence = frames
     choices.displacementSequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "motion")
     choices.phase0, choices.phase1 = pair[1], pair[0]
@@ -57,7 +57,7 @@ def test_save_close_and_load_restore_every_choice_and_the_sequence(panel, pair, 
     for n in range(3):
         frame = BeatingHeart.within(tools.SMALL).frame(tools.SMALL, n / 2)
         assert np.array_equal(slicer.util.arrayFromVolume(result.GetNthDataNode(n)), frame.array)
-    assert sequences.proxyOf(result) is not None
+    assert browsing.proxyOf(result) is not None
     assert (ui.seedSpinBox.value, ui.iterationsSpinBox.value, ui.canvasSpinBox.value) == (42, 17, 48)
     assert (ui.auxiliaryComboBox.currentText, ui.schemeComboBox.currentText) == ("rotation", "mini-batch")
     assert ui.deviceComboBox.currentText == "cuda:7", "another computer's card is shown as what it is"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
 import numpy as np
-import qt
 import slicer
 import vtk
 
 from ttt4d.images.volume import Geometry
 from ttt4d.temporal.phantom import BeatingHeart
+
+# The stand-ins of the folder `host` are loaded where the application is not. In the application `slicer.app` has no
+# `mainWindow` for Python, and the host has a `layoutManager` too.
+IN_SLICER = "host" not in sys.modules
 
 SMALL = Geometry((5, 20, 24), (8.0, 4.0, 4.0), (-46.0, -38.0, -16.0))
 
@@ -48,10 +55,36 @@ def heart(scene, geometry, times=(0.0, 1.0), dtype=np.int16):
     return nodes
 
 
+REPORT = {
+    "settings": {"seed": 3, "frames": 1}, "weights": {"name": "cardiac", "sha256": "ab12"}, "device": "cpu",
+    "versions": {"ttt4d": "0.1.0"}, "date": "2026-01-01", "messages": ["Said by the engine; with \"quotes\""],
+    "adaptation": [{"batch": 0, "losses": [0.5, 0.25], "held_out_loss": [0.4, 0.3], "kept": True}],
+}
+
+
+def built(scene, geometry, dtype=np.int16, times=(0.0, 0.5, 1.0)):
+    """A sequence in the scene with real frames, as a run builds it from files, and the nodes it was made from."""
+    from TTTInterpolationLib import browsing, sequences, volumes
+
+    nodes = heart(scene, geometry, times=times, dtype=dtype)
+    sequence = sequences.newSequence("result")
+    for n, time_ in enumerate(times):
+        frame = BeatingHeart.within(geometry).frame(geometry, time_, dtype=dtype)
+        sequences.addItem(sequence, volumes.fromEngine(frame), 100 * time_, acquired=n != 1)
+    frames = browsing.place(scene, sequence)
+    sequences.annotate(frames, REPORT, [nodes[0], nodes[-1]])
+    return nodes, frames
+
+
 def matrix_of(node) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+
+
+def same_grid(a, b) -> bool:
+    """To the last digits: MRML keeps spacing and directions, so a matrix is computed anew each time it is asked for."""
+    return np.allclose(matrix_of(a), matrix_of(b), rtol=0, atol=1e-12)
 
 
 def contents(scene) -> list:
@@ -61,10 +94,10 @@ def contents(scene) -> list:
 
 @dataclass
 class Turns:
-    """The longest turn of the event loop: seconds by the clock, and seconds of our own computing."""
+    """The longest turn of the event loop: seconds by the clock, and seconds of computing in this thread."""
 
     wall: float = 0.0
-    own: float = 0.0
+    computing: float = 0.0
 
 
 def turn_until(condition, seconds: float = 240.0) -> Turns:
@@ -72,12 +105,36 @@ def turn_until(condition, seconds: float = 240.0) -> Turns:
     end, longest = time.monotonic() + seconds, Turns()
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        wall, own = time.monotonic(), time.thread_time()
+        wall, computing = time.monotonic(), time.thread_time()
         slicer.app.processEvents()
         longest.wall = max(longest.wall, time.monotonic() - wall)
-        longest.own = max(longest.own, time.thread_time() - own)
+        longest.computing = max(longest.computing, time.thread_time() - computing)
         time.sleep(0.001)
     return longest
+
+
+@dataclass
+class OwnWork:
+    """The longest call from the event loop into the module, in seconds of computing in this thread.
+
+    A turn of the application's event loop also renders, which takes as long as the graphics card wants.
+    """
+
+    longest: float = 0.0
+    calls: int = 0
+
+    def measured(self, function):
+        """Return the function, measured."""
+        @functools.wraps(function)
+        def call(*arguments):
+            began = time.thread_time()
+            try:
+                return function(*arguments)
+            finally:
+                self.longest = max(self.longest, time.thread_time() - began)
+                self.calls += 1
+
+        return call
 
 
 def exists(pid: int) -> bool:
@@ -89,33 +146,9 @@ def exists(pid: int) -> bool:
         return False
 
 
-class Panel:
-    """The module's panel as the application would show it."""
-
-    def __init__(self) -> None:
-        from TTTInterpolationLib.widget import TTTInterpolationWidget
-
-        self.parent = slicer.qMRMLWidget()
-        qt.QVBoxLayout(self.parent)
-        self.parent.setMRMLScene(slicer.mrmlScene)
-        self.widget = TTTInterpolationWidget(self.parent)
-        self.widget.setup()
-        self.widget.enter()
-        self.parent.show()
-        self.ui = self.widget.ui
-        self.logic = self.widget.logic
-
-    @property
-    def choices(self):
-        return self.widget._parameterNode
-
-    @property
-    def running(self) -> bool:
-        return self.logic.runOf(self.choices) is not None
-
-    def close(self) -> None:
-        self.widget.cleanup()
-        self.parent.deleteLater()
-
-
-IN_SLICER = hasattr(slicer.app, "mainWindow")
+def run_python(program: str, *arguments: str, options: tuple = (), **environment: str) -> str:
+    """Run a program in a fresh Python beside the host, and return what it prints. Not for the application."""
+    done = subprocess.run([sys.executable, *options, "-c", program, *arguments], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env={**os.environ, "QT_QPA_PLATFORM": "offscreen", **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout

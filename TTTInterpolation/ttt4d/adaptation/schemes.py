@@ -66,6 +66,7 @@ class Adaptation:
     on_step: StepReport = ignore_step
     losses: Dict[int, List[float]] = field(default_factory=dict)
     accepted: Dict[int, bool] = field(default_factory=dict)
+    held_out_losses: Dict[int, Tuple[float, float]] = field(default_factory=dict)  # before and after the steps
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False)
@@ -112,23 +113,25 @@ class Adaptation:
     def learn(self, batches: Numbered) -> None:
         """Take `iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
 
-        Afterwards the weights are restored if the auxiliary loss on held-out random draws has increased, so that a
-        learning rate that is too large cannot make the frames worse.
+        Afterwards the weights are restored if the task's held-out loss has not fallen by its `least_gain`, so that a
+        learning rate that is too large cannot make the result worse.
         """
         before, expected = copy.deepcopy(self.learning.state_dict()), self.held_out_loss(batches)
         for _ in range(self.iterations):
             for number, batch in batches:
                 self.step(number, batch)
-        kept = self.held_out_loss(batches) <= expected  # False where either is not a number
+        reached = self.held_out_loss(batches)
+        kept = reached <= (1 - self.task.least_gain) * expected  # False where either is not a number
         if not kept:
             self.learning.load_state_dict(before)
             # What the optimiser remembers of these steps must not push the next batch.
             self.optimizer = self.task.optimizer(self.network, self.learning_rate)
         self.accepted.update((number, kept) for number, _ in batches)
+        self.held_out_losses.update((number, (expected, reached)) for number, _ in batches)
 
     def step(self, number: int, batch: Batch) -> None:
         """Take one gradient step on a batch."""
-        loss = self._loss(batch, self.generator)
+        loss = self._of(self.task.loss, batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -138,17 +141,17 @@ class Adaptation:
 
     @torch.no_grad()
     def held_out_loss(self, batches: Numbered) -> float:
-        """Return the mean auxiliary loss over four random draws a batch.
+        """Return the mean of the task's held-out loss over the batches.
 
         The draws have a fixed seed of their own and are never used for a step.
         """
         generator = Generator().manual_seed(self.seed + 1)
-        losses = [self._loss(batch, generator) for _, batch in batches for _ in range(4)]
+        losses = [self._of(self.task.held_out_loss, batch, generator) for _, batch in batches]
         return torch.stack(losses).mean().item()
 
-    def _loss(self, batch: Batch, generator: Generator) -> Tensor:
+    def _of(self, loss: Callable[[nn.Module, Batch, Generator], Tensor], batch: Batch, generator: Generator) -> Tensor:
         with mixed_precision(batch.device, batch.grid):
-            return self.task.loss(self.network, batch, generator)
+            return loss(self.network, batch, generator)
 
 
 def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:

@@ -43,10 +43,13 @@ class AuxiliaryTask(nn.Module):
         Gradient steps of one adaptation where the user does not choose.
     learning_rate : float
         Learning rate of these steps where the user does not choose.
+    least_gain : float
+        Part of the held-out loss by which an adaptation must lower it at least, or it is taken back.
     """
 
     iterations: int
     learning_rate: float
+    least_gain = 0.0
 
     def __init__(self, settings: Any = None) -> None:
         super().__init__()
@@ -80,6 +83,12 @@ class AuxiliaryTask(nn.Module):
             A scalar, differentiable in f and in this head.
         """
         raise NotImplementedError
+
+    def held_out_loss(self, network: nn.Module, batch: Any, generator: Generator) -> Tensor:
+        """Return the loss, a scalar, that an adaptation has to lower, or it is taken back. Here L_g itself, on draws of
+        its own.
+        """
+        return torch.stack([self.loss(network, batch, generator) for _ in range(4)]).mean()
 
     def optimizer(self, network: Any, learning_rate: float) -> torch.optim.Optimizer:
         """Return the optimiser that takes the steps: Adam over f and this head."""

@@ -11,16 +11,16 @@ import os
 
 from ..progress import never
 from .exit_status import EXIT_OK
-from .interpolate import add_settings, settings_of
 from .job import Job
 from .progress_bar import ProgressBar
 from .request import Request
+from .settings_arguments import add_settings, settings_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", default="demo-output", metavar="FOLDER",
                         help="where the phantom, the 4D file, the report and the picture go (default: demo-output)")
-    add_settings(parser)
+    add_settings(parser, without=("cyclic",))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -20,4 +20,6 @@ def failure(error: BaseException) -> Tuple[int, str]:
         return EXIT_USER_ERROR, str(error)
     if isinstance(error, (KeyboardInterrupt, Cancelled)):
         return EXIT_INTERRUPTED, "Interrupted: nothing was written."
+    if isinstance(error, ImportError):
+        return EXIT_USER_ERROR, f"A Python package cannot be imported ({error}): install it, or install it again."
     return EXIT_INTERNAL_ERROR, f"This is a bug in ttt4d ({type(error).__name__}): please report it with the traceback."

@@ -92,11 +92,12 @@ class Job:
 
         from ..images.checks import check_phases
         from ..images.output_paths import check_writable
-        from ..images.readers import read_sequence, read_volume
+        from ..images.readers import check_inputs, read_sequence, read_volume
         from ..images.resampling import coverage, resample_to, to_type
         from ..images.writers import check_output
 
         request = self.request
+        check_inputs(request.inputs)
         check_output(request.output, request.inputs)
         for path, folder in ((request.displacements, True), (request.report, False), (request.preview, False)):
             if path is not None:
@@ -156,7 +157,9 @@ class Job:
         acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
         words = provenance(report)
-        writer = enter(open_writer(request.output, geometry, phases[0].array.dtype, index, acquired, words))
+        writer = enter(open_writer(request.output, geometry, phases[0].array.dtype, index, acquired, words,
+                                   phases[0].source))
+        report["messages"].extend(writer.messages)
         preview = Preview(phases) if preview_file else None
         for number, frame in enumerate(result.frames):
             began = clock.monotonic()
@@ -164,7 +167,7 @@ class Job:
             if displacements:
                 write_displacement(os.path.join(displacements, f"displacement_{number:03d}.nrrd"), geometry,
                                       frame.displacement,
-                                      {**marks.words(frame.index, frame.acquired), **words})
+                                      {**marks.metadata(frame.index, frame.acquired), **words})
             if preview:
                 preview.add(frame.array, frame.index, frame.acquired)
             report["seconds"]["writing"] += clock.monotonic() - began

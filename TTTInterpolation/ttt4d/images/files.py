@@ -1,25 +1,36 @@
-"""What every format shares: the names that can be read, and what goes wrong with a file said in one sentence."""
+"""What the readers of all formats share: file names in messages and for ITK, and errors in one sentence."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import sys
 import zlib
 from typing import Iterator
 
-from ..errors import GeometryError, InputError
+from ..errors import InputError
 
 
 def quoted(path: str) -> str:
-    """The last part of a path, in quotes: a whole path would drown the sentence that names it."""
+    """Return the last part of a path in quotes, for messages.
+
+    Examples
+    --------
+    >>> quoted("cases/heart/ED.nii.gz")
+    "'ED.nii.gz'"
+    """
     return f"'{os.path.basename(os.path.normpath(path))}'"
 
 
 def name_for_itk(path: str) -> str:
-    """The path as ITK takes it. On Windows it takes ASCII alone from Python, so that what lies under the name of a user
-    or a patient is named by its short name there.
+    """Return a path that ITK can open. On Windows it opens ASCII names only: others are replaced by their short name.
+
+    Raises
+    ------
+    InputError
+        The disk keeps no short names.
     """
     if sys.platform != "win32" or path.isascii():
         return path
@@ -28,13 +39,13 @@ def name_for_itk(path: str) -> str:
     keep = name.isascii() or name.lower().endswith(".nii.gz")
     named = os.path.join(_short_name(folder), name) if keep else _short_name(path)
     if not named.isascii():
-        raise InputError(f"The path of {quoted(path)} has letters that images cannot be read under on this disk: name "
-                         "its file and folders in plain letters.")
+        raise InputError(f"The path of {quoted(path)} contains non-ASCII characters that ITK cannot open on Windows: "
+                         "rename the file and its folders.")
     return named
 
 
 def _short_name(path: str) -> str:
-    """Of a file or folder on Windows; where the disk keeps none, the path itself."""
+    """Return the short name of a file or folder on Windows; the path itself where the disk keeps none."""
     import ctypes
 
     name = ctypes.create_unicode_buffer(32768)
@@ -42,43 +53,30 @@ def _short_name(path: str) -> str:
     return name.value or path
 
 
-
-
-
-def is_number(word: str) -> bool:
-    """Whether a word of a header can be taken for a number."""
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 @contextlib.contextmanager
 def reading(path: str) -> Iterator[None]:
-    """Turn the errors of the libraries into one sentence."""
+    """Raise the libraries' errors while `path` is read as an `InputError` with one sentence."""
     try:
         with quiet():
             yield
     except MemoryError:
         raise InputError(f"{quoted(path)} does not fit in memory: crop or resample it first.") from None
     except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise GeometryError(f"The axes of {quoted(path)} are not at right angles: resample it to a rectangular "
-                                "grid first.") from error
-        if "domain axes" in str(error):
-            raise InputError(f"The fourth axis of {quoted(path)} is not marked as a list of phases (kind \"list\"): "
-                             "save it as a sequence from 3D Slicer, or as a 4D NIfTI file.") from error
         raise _unreadable(path) from error
     except PermissionError as error:
         raise InputError(f"{quoted(path)} may not be opened: change its permissions, or copy it elsewhere.") from error
-    except (OSError, EOFError, zlib.error, struct.error) as error:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # of a temporary copy
+            raise InputError(f"There is no room on the disk for a temporary copy of {quoted(path)}: make "
+                             "room.") from error
+        raise _unreadable(path) from error
+    except (EOFError, LookupError, ValueError, zlib.error, struct.error) as error:  # of headers that make no sense
         raise _unreadable(path) from error
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what ITK and its libraries print off standard error: it would stand beside our one sentence."""
+    """Discard what ITK and its libraries print on standard error."""
     try:
         saved = os.dup(2)
     except OSError:  # a program without a standard error

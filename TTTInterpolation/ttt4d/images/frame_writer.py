@@ -1,11 +1,11 @@
-"""What every writer of frames promises, of whatever kind its output is: in order, one at a time, all or nothing."""
+"""The contract of all writers: frames are written in order, one at a time, and the output is complete or absent."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import os
-from typing import BinaryIO, Dict, Optional, Sequence
+from typing import BinaryIO, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .output_paths import temporary_file, writing
 from .sequence import FrameTimes
 from .volume import Geometry
 
-# What every format can hold.
+# Scalar types that every format can hold.
 VOXEL_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 
 
@@ -36,10 +36,24 @@ class FrameWriter(contextlib.AbstractContextManager):
             raise OutputError(f"Voxels of type {self.dtype} cannot be written: convert the phases to int16 or float32.")
         self.index, self.acquired, self.provenance = tuple(index), tuple(acquired), dict(provenance)
         self.source, self.times = source, times
+        self.messages: List[str] = []  # what had to be assumed or rounded, for the user and the report
         self.written = 0
 
     def write(self, number: int, array: np.ndarray) -> Optional[str]:
-        """Write frame `number` (k, j, i), the next one. Returns the path of its file where each frame has its own."""
+        """Write the next frame.
+
+        Parameters
+        ----------
+        number : int
+            Its number, counted from 0.
+        array : numpy.ndarray
+            Its voxels (k, j, i), in the writer's shape and scalar type.
+
+        Returns
+        -------
+        str or None
+            The path of its file, where each frame has its own.
+        """
         if number != self.written or number >= len(self.index):
             raise ValueError(f"frame {number} was given, but the next is {self.written} of {len(self.index)}")
         if array.shape != tuple(self.geometry.shape) or array.dtype != self.dtype:
@@ -81,7 +95,7 @@ class FrameWriter(contextlib.AbstractContextManager):
 
 
 class OneFileWriter(FrameWriter):
-    """All frames in one file, one after the other: a temporary file beside the output, renamed at the end."""
+    """Writes all frames into one file: a temporary file in the folder of the output, which is renamed at the end."""
 
     def _start(self) -> None:
         self._file, self._temporary = temporary_file(os.path.realpath(self.path))  # of a link, what it leads to
@@ -93,12 +107,12 @@ class OneFileWriter(FrameWriter):
             raise
 
     def _begin(self, file) -> BinaryIO:
-        """Write the header; returns the stream that takes the voxels."""
+        """Write the header and return the stream that takes the voxels."""
         raise NotImplementedError
 
     @property
     def _voxel_type(self) -> np.dtype:
-        """The scalar type in the file."""
+        """Return the scalar type in the file."""
         return self.dtype
 
     def _write(self, number: int, array: np.ndarray) -> None:
@@ -118,10 +132,11 @@ class OneFileWriter(FrameWriter):
 
 
 def gzip_stream(file: BinaryIO) -> gzip.GzipFile:
-    """A fast compressing stream; no name and no time in it, so that equal frames give equal files."""
+    """Return a fast compressing stream without name and time, so that equal frames give equal files."""
     return gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0)
 
 
 def write_voxels(stream: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:
+    """Write a frame (k, j, i) in a scalar type, little-endian."""
     for plane in array:  # a plane at a time, so that no second copy of the frame is made
         stream.write(np.ascontiguousarray(plane, dtype=dtype.newbyteorder("<")))

@@ -1,4 +1,4 @@
-"""The place of an output: whether it can be written there, under which name meanwhile, and what to say if it cannot."""
+"""Paths of outputs: whether they can be written, their temporary names until then, and errors in plain sentences."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import shutil
 import uuid
 from typing import BinaryIO, Iterator, Optional, Sequence, Tuple
 
-from safetensors import SafetensorError
-
 from ..errors import OutputError
 from .files import quoted
+from .formats import WRITABLE
 
 _TEMPORARY = ".ttt4d-"
 
@@ -20,10 +19,21 @@ _TEMPORARY = ".ttt4d-"
 def check_writable(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) -> None:
     """Raise `OutputError` unless a file, or a new or empty folder, can be written at `path`.
 
-    inputs: the files and folders of the phases, none of which may be overwritten.
-    bytes_needed: an estimate of the output's size, refused where the disk has less free.
+    Parameters
+    ----------
+    path : str or path-like
+        The output.
+    inputs : sequence of str or path-like
+        The files and folders of the phases, none of which may be overwritten.
+    folder : bool
+        Whether the output is a folder.
+    bytes_needed : int
+        An estimate of the output's size; refused where the disk has less free space.
     """
     path = os.fspath(path)
+    if path == "-":
+        raise OutputError("The output '-' would be standard output, which takes no files: give the name of a file or "
+                          "a folder.")
     given = [os.fspath(entry) for entry in inputs]
     for parent in [entry for entry in given if os.path.isdir(entry)]:
         given += [os.path.join(parent, name) for name in os.listdir(parent)]
@@ -41,8 +51,8 @@ def check_writable(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) 
         if any(not name.startswith(_TEMPORARY) for name in os.listdir(path)):
             raise OutputError(f"The folder {quoted(path)} is not empty: choose a new or an empty one.")
     elif folder and os.path.exists(path):
-        raise OutputError(f"{quoted(path)} is a file: name the output .seq.nrrd, .nii.gz or .nii, or choose a new "
-                          "folder.")
+        raise OutputError(f"{quoted(path)} is a file, not a folder: end the output in {WRITABLE}, or choose a "
+                          "new folder.")
     with writing(path):
         # What is written into a folder that is there asks nothing of the one around it.
         place = real if os.path.isdir(real) else parent
@@ -61,30 +71,30 @@ def check_writable(path, inputs: Sequence, folder: bool, bytes_needed: int = 0) 
 
 @contextlib.contextmanager
 def writing(path: str) -> Iterator[None]:
-    """Turn what goes wrong while `path` is written into an `OutputError`."""
+    """Raise errors of writing `path` as an `OutputError` with one sentence."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)):
             raise OutputError(f"The disk is full: make room for {quoted(path)}, or choose another folder.") from error
         raise OutputError(f"{quoted(path)} cannot be written ({error.strerror}): choose another folder.") from error
-    except (RuntimeError, SafetensorError) as error:  # of SimpleITK and torch, and of weights
+    except RuntimeError as error:  # of SimpleITK and torch
         raise OutputError(f"{quoted(path)} cannot be written: make room, or choose another folder.") from error
 
 
 def temporary_file(path: str) -> Tuple[BinaryIO, str]:
-    """A new file beside `path`, with a name that says nothing of it."""
+    """Return a new file, open for writing, in the folder of `path`, and its name, which says nothing of `path`."""
     temporary = temporary_name(os.path.dirname(os.path.abspath(path)))
     return open(temporary, "xb"), temporary
 
 
 def temporary_name(folder: str) -> str:
-    """A name in a folder for what gets its own when it is complete."""
+    """Return the path of a file or folder that is renamed when it is complete."""
     return os.path.join(folder, f"{_TEMPORARY}{uuid.uuid4().hex}.part")
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two paths are one place, links and spellings aside."""
+    """Return whether two paths lead to the same file or folder, whatever their spelling and links."""
     if os.path.exists(one) and os.path.exists(other):
         return os.path.samefile(one, other)
     return os.path.normcase(os.path.realpath(one)) == os.path.normcase(os.path.realpath(other))
@@ -92,8 +102,10 @@ def _same(one: str, other: str) -> bool:
 
 @contextlib.contextmanager
 def staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]]:
-    """A temporary file beside `path`, which takes its name when all went well and else is gone; or a temporary folder,
-    inside an empty one that is there already, which takes what is in it.
+    """Yield a temporary path in the folder of `path`; None for None.
+
+    On success it is renamed to `path`, on error it is removed. With `folder` and an existing empty folder, the
+    temporary folder is created inside it, and its contents are moved up on success.
     """
     if path is None:
         yield None
@@ -118,7 +130,7 @@ def staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]]
 
 
 def _move_into(folder: str, temporary: str) -> None:
-    """All that is in the temporary folder, or nothing."""
+    """Move everything from the temporary folder into `folder`, or nothing."""
     names = os.listdir(temporary)
     try:
         for name in names:

@@ -59,18 +59,6 @@ def to_sitk(volume: Volume) -> sitk.Image:
     return image
 
 
-def geometry_of(image) -> Geometry:
-    """The grid of a SimpleITK image or reader of three or four dimensions (the fourth being the phases)."""
-    dimension = image.GetDimension()
-    direction = np.reshape(image.GetDirection(), (dimension, dimension))[:3, 2::-1]
-    return Geometry(
-        tuple(int(size) for size in image.GetSize()[2::-1]),
-        tuple(float(spacing) for spacing in image.GetSpacing()[2::-1]),
-        tuple(float(x) for x in image.GetOrigin()[:3]),
-        tuple(tuple(row) for row in direction.tolist()),
-    )
-
-
 def _sitk_direction(geometry: Geometry) -> List[float]:
     return np.asarray(geometry.direction, dtype=float)[:, ::-1].ravel().tolist()
 

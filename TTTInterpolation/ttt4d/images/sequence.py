@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence, Tuple
 
+from .phase_times import strictly_increasing
 from .volume import Volume
 
 
@@ -54,3 +55,32 @@ class PhaseSequence:
     def counted(cls, phases: Sequence[Volume], messages: Sequence[str] = ()) -> PhaseSequence:
         """Return phases whose times nobody tells: they are counted from 0."""
         return cls(tuple(phases), tuple(float(number) for number in range(len(phases))), messages=tuple(messages))
+
+    @classmethod
+    def in_order(cls, file: str, phases: Sequence[Volume], times: Sequence[float], name: str, unit: str,
+               messages: Sequence[str] = ()) -> PhaseSequence:
+        """Return phases in order of their times.
+
+        Parameters
+        ----------
+        file : str
+            Name of the file or folder, in quotes, for messages.
+        phases : sequence of Volume
+            In any order.
+        times : sequence of float
+            One finite number a phase, in the order of `phases`.
+        name, unit : str
+            What the times count, as in `PhaseSequence`.
+        messages : sequence of str
+            What was assumed so far. It is added where phases change places, or where two of them have the same time,
+            so that they are counted instead.
+        """
+        order = sorted(range(len(phases)), key=times.__getitem__)
+        index = tuple(float(times[number]) for number in order)
+        if not strictly_increasing(index):
+            return cls.counted(phases, [*messages, f"Two phases in {file} have the same {name}: the phases are "
+                                                   "counted in the order in which they are stored."])
+        if order != list(range(len(phases))):
+            messages = [*messages, f"The phases in {file} are not stored in the order of their {name}: they were "
+                                   "sorted by it."]
+        return cls(tuple(phases[number] for number in order), index, name, unit, tuple(messages))

@@ -28,7 +28,7 @@ class NativeRenderer:
     displacements : bool
         Whether each frame's displacement to the first phase of the patient is returned too.
     phase0_to_first : np.ndarray of shape (k, j, i, 3), optional
-        Displacement, in voxels, from the pair's phase 0 to the first phase of the patient; None where they are the same.
+        Displacement in voxels from the pair's phase 0 to the first phase of the patient; None where they are one.
     """
 
     def __init__(self, pairs: PhasePairs, number: int, displacements: bool = False,

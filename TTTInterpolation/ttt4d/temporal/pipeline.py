@@ -224,8 +224,8 @@ class Interpolator:
         if times:
             settings = dataclasses.replace(settings, times=tuple(times))
         phase_times = adapted.phase_times or range(len(adapted.pairs) + (not settings.cyclic))
-        record = RunRecord(self._new_report(settings, adapted.pairs.fences), settings.frame_percents(phase_times), False)
-        yield from FrameStream(settings, record, displacements).frames(adapted)
+        report, index = self._new_report(settings, adapted.pairs.fences), settings.frame_percents(phase_times)
+        yield from FrameStream(settings, RunRecord(report, index, adapts=False), displacements).frames(adapted)
 
     def _adapted(self, cohort: Sequence[PhasePairs], phase_times: Sequence[Sequence[float]],
                  settings: InterpolationSettings, on_step: StepReport) -> List[Adapted]:

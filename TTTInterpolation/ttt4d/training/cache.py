@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..images.output_paths import writing
 
 RANGES = ".ranges"
@@ -71,7 +71,10 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
     # The file appears complete or not at all; the process number keeps the processes of one run apart.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with writing(str(path)):
-        save_file(tensors, str(part), metadata={"index": json.dumps(index)})
+        try:
+            save_file(tensors, str(part), metadata={"index": json.dumps(index)})
+        except SafetensorError as error:  # does not say why; most often the disk is full
+            raise OutputError(f"{path.name} cannot be written: make room, or choose another folder.") from error
         os.replace(part, path)
 
 

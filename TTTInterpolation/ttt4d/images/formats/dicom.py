@@ -1,80 +1,149 @@
-"""The folder of one DICOM series, whose slices ITK would stack whether or not they make a volume."""
+"""DICOM: a folder of series in files of any name, or one file of one or many frames.
+
+pydicom reads headers and voxels, with SimpleITK for compressions that it has no decoder for. `dicom_headers` makes one
+list of image planes of whatever is there, `dicom_phases` arranges them in place and time.
+"""
 
 from __future__ import annotations
 
-from typing import Sequence
+import contextlib
+import os
+from collections import Counter
+from typing import Dict, Iterator, List, Tuple
 
 import numpy as np
-import SimpleITK as sitk
 
-from ...errors import GeometryError, InputError
-from ..files import is_number, name_for_itk, quoted, reading
-from ..resampling import geometry_of
+from ...errors import InputError
+from ..checks import label_map_error
+from ..files import quoted, reading
 from ..sequence import PhaseSequence
 from ..volume import Volume
 from . import READABLE
+from .dicom_headers import Plane, Source, planes_of
+from .dicom_phases import Arrangement, arrange, stack_geometry, without_copies
+from .dicom_voxels import StoredValues, common_type, decoding, rescaled
+from .dicom_writer import Writer
+
+__all__ = ["Writer", "is_dicom", "read"]
+
+_MAGIC_AT = 128
+_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+_IMAGE_ELEMENTS = ("Rows", "Columns", "BitsAllocated")
 
 
 def read(path: str) -> PhaseSequence:
-    """Read the volume of the one DICOM series in a folder."""
-    return PhaseSequence.counted([read_dicom(path)])
+    """Read the phases in a folder or a file; a single volume is a sequence of one phase.
+
+    Raises
+    ------
+    InputError, GeometryError
+        For what is not one even stack or an even set of phases.
+    """
+    name = quoted(path)
+    messages: List[str] = []
+    stored = StoredValues()
+    planes = without_copies(_planes(path, messages), stored.of, name, messages)
+    root = path if os.path.isdir(path) else os.path.dirname(path)
+    arrangement = arrange(planes, root, name, messages)
+    messages.extend(words.format(name) for stack in arrangement.stacks for plane in stack for words in plane.assumed)
+    phases = _phases(arrangement, stored, name, messages)
+    return PhaseSequence(phases, arrangement.index, arrangement.name, arrangement.unit, tuple(dict.fromkeys(messages)))
 
 
-def read_dicom(folder: str) -> Volume:
-    """The volume of the one DICOM series in a folder, once its slices are known to be evenly spaced."""
+def is_dicom(path: str) -> bool:
+    """Whether a file begins as DICOM does, with or without its preamble."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        start = file.read(_MAGIC_AT + 4)
+        # Without the preamble a file begins with an element of group 2 or 8, in one of the two byte orders.
+        return start[_MAGIC_AT:] == b"DICM" or (start[:2] in (b"\2\0", b"\x08\0") and start[3:4] == b"\0"
+                                                ) or start[:3] == b"\0\x08\0"
+    return False
+
+
+def _planes(path: str, messages: List[str]) -> List[Plane]:
+    """Return the image planes of all DICOM files in a folder and below it, or of one file."""
+    planes: List[Plane] = []
+    others: Counter = Counter()
+    for file in [path] if os.path.isfile(path) else _files(path):
+        if not is_dicom(file):
+            continue
+        header = _header(file, must_be=file == path)
+        if header is None or "DirectoryRecordSequence" in header:
+            continue
+        kind = _not_an_image(header)
+        if kind:
+            others[kind] += 1
+            continue
+        with decoding(file):
+            planes += planes_of(header, file)
+    name = quoted(path)
+    if not planes and others["segmentation"]:
+        raise label_map_error(name)
+    if not planes and others:
+        raise InputError(f"{name} holds no DICOM image ({_counted(others)}): give the images themselves.")
+    if not planes:
+        raise InputError(f"{name} holds no DICOM series: give {READABLE}.")
+    if others:
+        messages.append(f"{name} holds other DICOM objects beside the images ({_counted(others)}): left out.")
+    return planes
+
+
+def _files(folder: str) -> Iterator[str]:
+    """Yield the paths of all files in a folder and below it, in alphabetical order, without hidden ones."""
     with reading(folder):
-        named = name_for_itk(folder)
-        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(named)
-    if not series:
-        raise InputError(f"The folder {quoted(folder)} holds no DICOM series: give {READABLE}.")
-    if len(series) > 1:
-        raise InputError(f"The folder {quoted(folder)} holds {len(series)} DICOM series: put the one to be used in a "
-                         "folder of its own.")
-    with reading(folder):
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(named, series[0])
-        if len(files) > 1:
-            _check_slices(files, folder)
-        reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(files)
-        image = reader.Execute() if len(files) > 1 else _read_single_slice(files[0])
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        raise InputError(f"The DICOM series in {quoted(folder)} is in colour: give an image with one grey value a "
-                         "voxel.")
-    if image.GetDimension() != 3:
-        raise InputError(f"The DICOM series in {quoted(folder)} is not a volume: give a volume.")
-    return Volume(sitk.GetArrayFromImage(image), geometry_of(image))
+        for parent, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                if not name.startswith("."):
+                    yield os.path.join(parent, name)
 
 
-def _read_single_slice(file: str) -> sitk.Image:
-    """The image of a series of one file; a single slice is as thick as it says, which ITK leaves at 1 mm."""
-    image = sitk.ReadImage(file, imageIO="GDCMImageIO")
-    thickness = next((image.GetMetaData(tag) for tag in ("0018|0050", "0018|0088") if image.HasMetaDataKey(tag)), "")
-    if image.GetDimension() == 3 and image.GetSize()[2] == 1 and is_number(thickness) and float(thickness) > 0:
-        image.SetSpacing((*image.GetSpacing()[:2], float(thickness)))
-    return image
+def _counted(kinds: Counter) -> str:
+    return ", ".join(f"{count} of kind {kind}" for kind, count in sorted(kinds.items()))
 
 
-def _check_slices(files: Sequence[str], folder: str) -> None:
-    """Raise `InputError` unless the slices of a series lie side by side, evenly spaced along one normal."""
-    places = []
-    for file in files:
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(file)
-        reader.ReadImageInformation()
-        places.append((reader.GetOrigin(), reader.GetDirection()))
-    origins = np.asarray([origin for origin, _ in places])
-    directions = np.asarray([direction for _, direction in places])
-    normal = directions[0].reshape(3, 3)[:, 2]
-    heights = origins @ normal
-    steps = np.diff(heights)
-    if np.diff(np.sort(heights)).min() < 1e-3:
-        raise InputError(f"The DICOM series in {quoted(folder)} holds several images at one place (a series over "
-                         "time): put each phase in a folder of its own, or save it from 3D Slicer as a .seq.nrrd file.")
-    if np.ptp(directions, axis=0).max() > 1e-3 or np.ptp(steps) > 0.05 * np.abs(np.median(steps)):
-        raise InputError(f"The slices of the DICOM series in {quoted(folder)} are not evenly spaced (a slice is "
-                         "missing, or it is not one stack): complete the series.")
-    drift = np.linalg.norm(origins - origins[0] - np.outer(heights - heights[0], normal), axis=1)
-    if drift.max() > 0.01 * np.abs(heights - heights[0]).max():
-        raise GeometryError(f"The slices of the DICOM series in {quoted(folder)} are not stacked at right angles (a "
-                            "tilted gantry): resample it to a rectangular grid first.")
+def _header(file: str, must_be: bool):
+    """Return the header of a file without its pixels; None for one that is not DICOM but begins as if it were."""
+    import pydicom
+
+    try:
+        with decoding(file):
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            list(header)  # reads every element, so that a damaged one is found here
+    except InputError:
+        if must_be or _has_preamble(file):
+            raise
+        return None
+    return header if must_be or "SOPClassUID" in header or "Rows" in header else None
+
+
+def _has_preamble(file: str) -> bool:
+    with open(file, "rb") as content:
+        return content.read(_MAGIC_AT + 4)[_MAGIC_AT:] == b"DICM"
+
+
+def _not_an_image(header) -> str:
+    """Return the kind of an object that is no image, such as "SR"; "" for an image."""
+    if header.get("SOPClassUID") == _SEGMENTATION:
+        return "segmentation"
+    if header.get("Modality") == "RTDOSE" or any(keyword not in header for keyword in _IMAGE_ELEMENTS):
+        return str(header.get("Modality") or "unknown")
+    return ""
+
+
+def _phases(arrangement: Arrangement, stored: StoredValues, name: str, messages: List[str]) -> Tuple[Volume, ...]:
+    """Return the volumes, all of one scalar type that holds every value exactly."""
+    geometries = [stack_geometry(stack, name, messages) for stack in arrangement.stacks]
+    raw: Dict[Tuple[str, int], np.ndarray] = {}
+    for plane in sorted((plane for stack in arrangement.stacks for plane in stack), key=lambda p: (p.file, p.frame)):
+        raw[plane.file, plane.frame] = stored.of(plane)  # a file after the other: each is decoded once
+    dtype = common_type([(plane, raw[plane.file, plane.frame]) for stack in arrangement.stacks for plane in stack])
+    source = Source(arrangement.stacks[0][0].header)
+    phases = []
+    for number, (stack, geometry) in enumerate(zip(arrangement.stacks, geometries)):
+        array = np.empty(geometry.shape, dtype)
+        for k, plane in enumerate(stack):
+            array[k] = rescaled(plane, raw.pop((plane.file, plane.frame)))
+        phases.append(Volume(array, geometry, stack[0].synthetic,
+                             source=source if number == 0 else None))
+    return tuple(phases)

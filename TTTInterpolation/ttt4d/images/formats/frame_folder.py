@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
-from typing import List
+from typing import List, Optional
 
 import numpy as np
 
 from .. import marks
 from ..frame_writer import FrameWriter, gzip_stream, write_voxels
 from ..output_paths import temporary_file
+from ..sequence import FrameTimes
 from .nrrd import nrrd_header
 
 
@@ -24,7 +26,8 @@ class Writer(FrameWriter):
             os.mkdir(self.path)
 
     def _write(self, number: int, array: np.ndarray) -> str:
-        keys = {**marks.words(self.index[number], self.acquired[number]), **self.provenance}
+        keys = {**marks.metadata(self.index[number], self.acquired[number]), **marks.times(self._time_of(number)),
+                **self.provenance}
         path = os.path.join(self.path, f"frame_{number:03d}.nrrd")
         file, temporary = temporary_file(path)
         self._frames.append(temporary)
@@ -35,6 +38,9 @@ class Writer(FrameWriter):
         os.replace(temporary, path)
         self._frames[-1] = path
         return path
+
+    def _time_of(self, number: int) -> Optional[FrameTimes]:
+        return self.times and dataclasses.replace(self.times, values=self.times.values[number:number + 1])
 
     def _finish(self) -> None:
         pass

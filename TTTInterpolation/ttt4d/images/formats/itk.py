@@ -1,82 +1,139 @@
-"""What SimpleITK reads: the header checked first, then the voxels."""
+"""What SimpleITK reads: images of three or four dimensions, as phases."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import os
 import re
-from typing import Dict, Iterable, List, Sequence
+import tempfile
+from typing import Dict, Iterable, Iterator, List, Sequence
 
 import numpy as np
 import SimpleITK as sitk
 
 from ...errors import GeometryError, InputError
 from ..checks import label_map_error
-from ..files import name_for_itk, quoted
+from ..files import name_for_itk, quoted, reading
 from ..marks import FRAME, FRAMES, SYNTHETIC
-from ..resampling import geometry_of
-from ..volume import Volume
+from ..volume import Volume, check_spacing, rectangular_geometry
 
 
-def open_header(path: str, image_io: str) -> sitk.ImageFileReader:
-    """Return a reader that has read the header of an image of three or four dimensions."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(image_io)
-    reader.SetFileName(name_for_itk(path))
-    reader.ReadImageInformation()
-    if reader.GetDimension() < 3:
+def read_image(path: str, name: str, image_io: str) -> sitk.Image:
+    """Read an image of three or four dimensions.
+
+    Parameters
+    ----------
+    path : str
+        The file to read; a temporary copy of the user's file, where its header had to be written anew.
+    name : str
+        Path of the user's file, for messages.
+    image_io : str
+        ITK's name of the format.
+    """
+    with reading(name):
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO(image_io)
+        reader.SetFileName(name_for_itk(path))
+        reader.ReadImageInformation()
+        check_dimension(name, reader.GetSize())
+        return reader.Execute()
+
+
+def check_dimension(path: str, sizes: Sequence[int]) -> None:
+    """Raise `InputError` for an image that is neither a volume nor a sequence of volumes."""
+    dimension = len(sizes)
+    if dimension < 3 or 0 in sizes:
         raise InputError(f"{quoted(path)} is an empty or two-dimensional image: give a volume.")
-    if reader.GetDimension() > 4:
-        raise InputError(f"{quoted(path)} has {reader.GetDimension()} dimensions: give a volume, or a sequence of "
-                         "volumes.")
-    return reader
+    if dimension > 4:
+        raise InputError(f"{quoted(path)} has {dimension} dimensions: give a volume, or a sequence of volumes.")
 
 
-def check_spacing(path: str, spacing: Iterable[float]) -> None:
-    """Raise `GeometryError` for a spacing that is not above zero."""
-    for value in spacing:
-        if not math.isfinite(value) or value <= 0:
-            raise GeometryError(f"The voxel spacing of {quoted(path)} holds {value:g}, which is not above zero: "
-                                "correct the file's header.")
+def check_spacing_words(path: str, words: Sequence[str], messages: List[str]) -> None:
+    """Raise `GeometryError` for a spacing that is missing or not above zero.
+
+    Parameters
+    ----------
+    path : str
+        Of the file, for messages.
+    words : sequence of str
+        The spacing along the columns, rows and slices as the header holds it, in mm. None at all is said in
+        `messages`, and ITK takes 1 mm.
+    messages : list of str
+        What was assumed is appended.
+    """
+    if not words:
+        messages.append(f"{quoted(path)} gives no voxel spacing: 1 mm is assumed along every axis.")
+    for axis, word in zip(("columns", "rows", "slices"), words):
+        if word.lower() == "nan":
+            raise GeometryError(f"The spacing of the {axis} in {quoted(path)} is missing (NaN): correct the file's "
+                                "header.")
+    with reading(path):
+        check_spacing(quoted(path), map(float, words))
 
 
-def metadata_of(reader: sitk.ImageFileReader) -> Dict[str, str]:
-    """Return the header's entries."""
-    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+@contextlib.contextmanager
+def temporary_image(suffix: str, header: str, blocks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the path of a temporary image with its own header; it is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix=".ttt4d-") as folder:
+        path = os.path.join(folder, "phase" + suffix)
+        with open(path, "wb") as file:
+            file.write(header.encode())
+            file.writelines(blocks)
+        yield path
 
 
 def check_kind(path: str, metadata: Dict[str, str]) -> None:
     """Raise `InputError` for a label map that says so."""
-    if metadata.get("intent_code") == "1002" or "LabelMap" in metadata.get("DataNodeClassName", ""):
+    if "LabelMap" in metadata.get("DataNodeClassName", ""):
         raise label_map_error(quoted(path))
 
 
-def colour_error(path: str, components: int) -> InputError:
-    return InputError(f"{quoted(path)} has {components} values a voxel (a colour or vector image): give an image "
+def vector_error(path: str, components: int) -> InputError:
+    """Return the refusal of an image with several values per voxel that are no phases."""
+    return InputError(f"{quoted(path)} has {components} values per voxel (a colour or vector image): give an image "
                       "with one grey value a voxel.")
 
 
-def phases_of(path: str, image: sitk.Image, components_are_phases: bool = False,
-              marks: Sequence[str] = ()) -> List[Volume]:
-    """Return the phases of an image of three or four dimensions, with the marks of its frames."""
+def phases_of(path: str, image: sitk.Image, marks: Sequence[str], messages: List[str]) -> List[Volume]:
+    """Return the phases of an image: one, or its frames along a fourth axis, or its components.
+
+    Parameters
+    ----------
+    path : str
+        Of the user's file, for messages.
+    image : SimpleITK.Image
+        Of three or four dimensions.
+    marks : sequence of str
+        Whether each frame is acquired or synthetic, see `marks_of`; empty where the file does not tell.
+    messages : list of str
+        What was assumed is appended.
+
+    Raises
+    ------
+    GeometryError
+        The grid is sheared, or its spacing is not above zero.
+    """
     array = sitk.GetArrayViewFromImage(image)
     if array.dtype.kind not in "iuf":
         raise InputError(f"{quoted(path)} has complex voxels: give its magnitude image.")
-    if image.GetDimension() == 4:
-        frames = list(array)
-    elif components_are_phases:
-        frames = list(np.moveaxis(array, -1, 0))
-    else:
-        frames = [array]
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        array = np.moveaxis(array, -1, 0)
+    frames = list(array) if array.ndim == 4 else [array]
+    dimension = image.GetDimension()
+    matrix = np.reshape(image.GetDirection(), (dimension, dimension)) * image.GetSpacing()
+    geometry, message = rectangular_geometry(quoted(path), frames[0].shape, matrix[:3, 2::-1], image.GetOrigin()[:3])
+    messages += [message] * bool(message)
     if len(marks) > len(frames):  # of another file
         marks = []
     marks = [*marks, *[""] * (len(frames) - len(marks))]
-    geometry = geometry_of(image)
     return [Volume(np.array(frame, order="C"), geometry, mark == SYNTHETIC) for frame, mark in zip(frames, marks)]
 
 
-def marks_of(metadata: Dict[str, str]) -> List[str]:
-    """Of the frames of a file whether they are acquired or synthetic: by their own words, which 3D Slicer keeps right
-    where frames are taken out or added, else by the list of all.
+def marks_of(metadata: Dict[str, str]) -> Sequence[str]:
+    """Return for each frame of a file whether it is acquired or synthetic, by its header's entries.
+
+    The entries of the frames come first: 3D Slicer keeps them right where frames are removed or added. Else the list
+    of all frames is taken.
     """
     items = {int(match.group(1)): value for key, value in metadata.items()
              for match in [re.fullmatch(rf"axis \d+ item (\d+) {re.escape(FRAME)}", key)] if match}

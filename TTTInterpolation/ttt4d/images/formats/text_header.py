@@ -1,23 +1,87 @@
-"""What ITK would mend in silence in the text headers of NRRD and MetaImage."""
+"""The text headers of NRRD and MetaImage files, as far as SimpleITK does not report them."""
 
 from __future__ import annotations
 
-import math
 import re
-from typing import List
+from dataclasses import dataclass
+from typing import BinaryIO, Dict, Iterator
 
-from ..files import is_number
+_LONGEST_HEADER = 1 << 24  # bytes; the index of a thousand frames takes a hundredth
+# Spellings of NRRD fields.
+_SYNONYMS = {"datafile": "data file", "byteskip": "byte skip", "lineskip": "line skip",
+             "spacedirections": "space directions", "spaceunits": "space units", "axismins": "axis mins"}
 
 
-def spacing_in_header(path: str) -> List[float]:
-    """The spacing in an NRRD or MetaImage header, where ITK would turn a negative one into a mirrored axis."""
+@dataclass(frozen=True)
+class TextHeader:
+    """A header of lines `name: value` (NRRD) or `name = value` (MetaImage).
+
+    Parameters
+    ----------
+    fields : dict of str to str
+        Values by the names of the fields, in lower case. `data file` and `elementdatafile` hold the rest of the header.
+    metadata : dict of str to str
+        Free entries: key/value pairs of NRRD, or all fields of MetaImage as they are spelled.
+    data_start : int
+        Byte of the file at which the voxels begin, if they are in the same file.
+    ended : bool
+        Whether the last line ends in a newline.
+    """
+
+    fields: Dict[str, str]
+    metadata: Dict[str, str]
+    data_start: int
+    ended: bool = True
+
+
+def read_nrrd_header(path: str) -> TextHeader:
+    """Read the header of an NRRD file. Raises `EOFError` where there is none."""
+    fields: Dict[str, str] = {}
+    metadata: Dict[str, str] = {}
     with open(path, "rb") as file:
-        text = re.split(rb"\r?\n\r?\n|ElementDataFile", file.read(1 << 20))[0].decode("latin-1")
-    line = re.search(r"^(?:spacings:|ElementSpacing\s*=)(.*)$", text, re.MULTILINE | re.IGNORECASE)
-    if line:
-        values = [float(word) for word in re.findall(r"[^\s]+", line.group(1)) if is_number(word)]
-        return [value for value in values if not math.isnan(value)]  # NaN: an axis without spacing, such as the phases
-    line = re.search(r"^space directions:(.*)$", text, re.MULTILINE | re.IGNORECASE)
-    vectors = re.findall(r"\(([^)]*)\)", line.group(1)) if line else []
-    values = [[float(word) for word in vector.split(",") if is_number(word)] for vector in vectors]
-    return [math.sqrt(sum(x * x for x in vector)) for vector in values]
+        if not file.readline(16).startswith(b"NRRD"):
+            raise EOFError("no NRRD header")
+        for line in _lines(file):
+            if not line:  # what follows is voxels
+                break
+            if line.startswith("#"):
+                continue
+            key, separator, value = re.match(r"(.*?)(:=|: |$)(.*)", line).groups()
+            if fields.get("data file", "").upper().startswith("LIST"):
+                fields["data file"] += "\n" + line
+            elif separator == ":=":
+                metadata[key] = re.sub(r"\\([\\n])", lambda found: "\n" if found.group(1) == "n" else "\\", value)
+            elif separator:
+                name = key.strip().lower()
+                fields[_SYNONYMS.get(name, name)] = value.strip()
+        start = file.tell()
+        file.seek(start - 1)
+        return TextHeader(fields, metadata, start, file.read(1) == b"\n")
+
+
+def read_metaimage_header(path: str) -> TextHeader:
+    """Read the header of a MetaImage file. Raises `EOFError` where there is none."""
+    fields: Dict[str, str] = {}
+    metadata: Dict[str, str] = {}
+    with open(path, "rb") as file:
+        for line in _lines(file):
+            key, separator, value = (part.strip() for part in line.partition("="))
+            if not separator and line.strip():
+                raise EOFError("no MetaImage header")
+            name = key.lower()
+            fields[name] = metadata[key] = value
+            if name == "elementdatafile":
+                start = file.tell()
+                if value.upper().startswith("LIST"):
+                    fields[name] = "\n".join([value, *_lines(file)])
+                return TextHeader(fields, metadata, start)
+    raise EOFError("no MetaImage header")
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a file as text, without their ends."""
+    while file.tell() < _LONGEST_HEADER:
+        line = file.readline(_LONGEST_HEADER)
+        if not line:
+            return
+        yield line.decode("utf-8", "replace").rstrip("\r\n")

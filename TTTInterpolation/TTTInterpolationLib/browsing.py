@@ -1,0 +1,212 @@
+"""A result in the scene: where it is placed, the browser that plays it, and what is shown of it."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import slicer
+import vtk
+
+from . import sequences
+
+_TRANSFORM = sequences.PREFIX + "Transform"  # role of the transform that the proxy of a result was put under
+
+
+def place(scene, built, chosen=None, inputs=(), beside=None):
+    """Put a built sequence into the scene, and return the node that holds it.
+
+    The items are copied into `chosen`, or `built` itself is added to the scene. `chosen` is left unchanged if
+
+    - it holds anything other than an earlier result of the same inputs, because no images may be lost; or
+    - its browser plays other frames than `beside`, because its displacements belong to those.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        The scene.
+    built : vtkMRMLSequenceNode
+        A sequence outside any scene.
+    chosen : vtkMRMLSequenceNode, optional
+        The sequence that the user chose as output.
+    inputs : sequence of vtkMRMLNode
+        The nodes that `built` was made from.
+    beside : vtkMRMLSequenceNode, optional
+        The frames that belong to `built`, where `built` holds displacements.
+    """
+    if (chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, inputs)
+            or beside is not None and browserOf(chosen) not in (None, browserOf(beside))):
+        built.SetName(scene.GenerateUniqueName(built.GetName()))
+        return scene.AddNode(built)
+    chosen.RemoveAllDataNodes()
+    chosen.CopySequenceIndex(sequences.newSequence(chosen.GetName()))
+    for n in range(built.GetNumberOfDataNodes()):
+        chosen.SetDataNodeAtValue(built.GetNthDataNode(n), built.GetNthIndexValue(n))
+    return chosen
+
+
+def _isOfOthers(sequence, inputs) -> bool:
+    if sequence.GetNumberOfDataNodes() == 0:
+        return False
+    made = sequence.GetAttribute(sequences.INPUTS) is not None
+    return not made or sequences.inputsOf(sequence) != [node.GetID() for node in inputs]
+
+
+def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNode":
+    """Return a looping browser of the frames, and show them like the input volume.
+
+    When frames are browsed again, what the user has changed since then is kept. Exceptions: recording is switched off
+    and playing is switched on, because the new frames would not be shown otherwise. The proxy also stays under the
+    parent transform of `like`, unless the user has put it under another one.
+
+    Parameters
+    ----------
+    frames : vtkMRMLSequenceNode
+        A sequence of volumes in the scene.
+    like : vtkMRMLScalarVolumeNode
+        The input volume. It gives window, level and colours, the parent transform, and the parent in the subject
+        hierarchy, so that a patient's study stays together.
+    displacements : vtkMRMLSequenceNode, optional
+        A sequence of grid transforms, played in step with the frames.
+    """
+    scene, browser = frames.GetScene(), browserOf(frames)
+    present = [sequence for sequence in (frames, displacements) if sequence is not None]
+    new = [sequence for sequence in present if not (browser and browser.IsSynchronizedSequenceNode(sequence, True))]
+    if browser is None:
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", frames.GetName())
+        browser.SetAndObserveMasterSequenceNodeID(frames.GetID())
+        browser.SetIndexDisplayFormat("%.0f")
+        # One pass takes about a second, as a heartbeat does, and stays slow enough to follow with few frames.
+        browser.SetPlaybackRateFps(min(max(frames.GetNumberOfDataNodes(), 5), 20))
+        browser.SetPlaybackLooped(True)
+    _letGoOfEarlierDisplacements(browser, present)
+    for sequence in present:
+        if not browser.IsSynchronizedSequenceNode(sequence, True):
+            browser.AddSynchronizedSequenceNode(sequence)
+        # The proxy shows the frames; what a user does to it (window, transform) is not to be written into them.
+        browser.SetSaveChanges(sequence, False)
+        browser.SetPlayback(sequence, True)
+    browser.SetRecordingActive(False)  # while it records, it shows nothing
+    _sequencesLogic(scene).UpdateProxyNodesFromSequences(browser)
+    browser.SetSelectedItemNumber(0)
+
+    for sequence in present:
+        proxy = browser.GetProxyNode(sequence)
+        if sequence in new or proxy.GetTransformNodeID() == sequence.GetNodeReferenceID(_TRANSFORM):
+            proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+            sequence.SetNodeReferenceID(_TRANSFORM, like.GetTransformNodeID())
+        if sequence in new:
+            _placeBeside(proxy, like)
+            _placeBeside(sequence, like)
+    if frames in new:
+        _showLike(browser.GetProxyNode(frames), like)
+    return browser
+
+
+def _letGoOfEarlierDisplacements(browser, present) -> None:
+    """Take the displacements of an earlier run out of the browser.
+
+    They belong to earlier frames of the same inputs, not to those that the browser shows now. They stay in the scene,
+    but no longer move anything. `present` lists the frames and, if there are new ones, their displacements.
+    """
+    shown = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(shown, False)
+    for sequence in [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]:
+        moves = sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode")
+        if moves and sequence not in present and sequences.inputsOf(sequence) == sequences.inputsOf(present[0]):
+            proxy = browser.GetProxyNode(sequence)
+            browser.RemoveSynchronizedSequenceNode(sequence.GetID())
+            if proxy:
+                browser.GetScene().RemoveNode(proxy)
+
+
+def browserOf(sequence) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:
+    """Return the browser that plays a sequence, or None.
+
+    A browser whose master the sequence is comes before one that plays it in step with another sequence.
+    """
+    found = None
+    for browser in _browsersOf(sequence.GetScene()):
+        if browser.GetMasterSequenceNode() is sequence:
+            return browser
+        if found is None and browser.IsSynchronizedSequenceNode(sequence, True):
+            found = browser
+    return found
+
+
+def proxyOf(sequence):
+    """Return the node that shows a sequence in the views, or None."""
+    browser = browserOf(sequence)
+    return browser and browser.GetProxyNode(sequence)
+
+
+def acquiredPhaseOf(frames):
+    """Return the volume that shows the acquired phases of a result; None if it is no longer in the scene.
+
+    It is phase 0 of a pair, or the proxy of an input sequence.
+    """
+    first = frames.GetNthNodeReference(sequences.INPUT, 0)
+    return proxyOf(first) if first and first.IsA("vtkMRMLSequenceNode") else first
+
+
+def shownMark(frames) -> str:
+    """Return the mark of the frame that the browser of a result shows now, `acquired` or `synthetic`.
+
+    The text is empty where no frame is shown or nothing says which it is.
+    """
+    browser = browserOf(frames)
+    number = browser.GetSelectedItemNumber() if browser else -1
+    if number < 0 or frames.GetNumberOfDataNodes() == 0:
+        return ""
+    # The number counts the items of the master, which may be another sequence that the user plays in step.
+    value = browser.GetMasterSequenceNode().GetNthIndexValue(number)
+    shown = frames.GetItemNumberFromIndexValue(value, False)
+    return sequences.marksOf(frames)[shown] if shown >= 0 else ""
+
+
+def markOf(volume) -> str:
+    """Return the mark of a volume, `acquired` or `synthetic`, or of the sequence item that it shows.
+
+    The text is empty where nothing says which it is.
+    """
+    own = volume.GetAttribute(sequences.FRAME)
+    if own or volume.GetScene() is None:
+        return own or ""
+    shown = (browser.GetSequenceNode(volume) for browser in _browsersOf(volume.GetScene()))
+    return next(filter(None, map(shownMark, filter(None, shown))), "")
+
+
+def _browsersOf(scene) -> list:
+    name = "vtkMRMLSequenceBrowserNode"
+    return [scene.GetNthNodeByClass(n, name) for n in range(scene.GetNumberOfNodesByClass(name))]
+
+
+def _sequencesLogic(scene):
+    module = getattr(getattr(slicer, "modules", None), "sequences", None)
+    if module is not None:
+        return module.logic()
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLScene(scene)
+    return logic
+
+
+def _showLike(proxy, like) -> None:
+    shown = like.GetDisplayNode()
+    if shown is None:
+        return
+    if proxy.GetDisplayNode() is None:
+        proxy.CreateDefaultDisplayNodes()
+    display = proxy.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+    display.SetAndObserveColorNodeID(shown.GetColorNodeID())
+    display.SetInterpolate(shown.GetInterpolate())
+
+
+def _placeBeside(node, like) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    item = hierarchy.GetItemByDataNode(like) if hierarchy else 0
+    if not item:
+        return
+    parent = hierarchy.GetItemParent(item)
+    own = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(parent, node)
+    hierarchy.SetItemParent(own, parent)

@@ -1,0 +1,1 @@
+"""How the axis between slices is measured: problems with known answers, methods, figures."""

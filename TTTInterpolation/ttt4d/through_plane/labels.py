@@ -1,0 +1,95 @@
+"""A label map drawn on the acquired slices, carried onto the slices between them."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Sequence, Tuple
+
+import numpy as np
+import SimpleITK as sitk
+
+# Pixels around a label within which its distance is computed.
+_MARGIN = 3
+_FAR = 1e6  # mm
+
+
+def interpolate_labels(labels: np.ndarray, numbers: Sequence[float], pixels: Tuple[float, float],
+                       on_label: Callable[[float], None] = lambda fraction: None) -> np.ndarray:
+    """Return the label map at real slice numbers, by shape-based interpolation.
+
+    The signed distance to the outline of each label is interpolated linearly between the two neighbouring slices, and
+    each voxel gets the label that it lies deepest in. So there are neither holes nor overlaps between labels. A label
+    that a slice does not show ends half-way to it, tapering.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (k, j, i), any integer type
+        On the acquired slices.
+    numbers : sequence of float, length n
+        Real slice numbers of the result, 0 to k - 1. A whole number is an acquired slice, which stays as it is.
+    pixels : (row, column) spacing, mm
+    on_label : callable
+        Called with the fraction done after each label; may raise `Cancelled`.
+
+    Returns
+    -------
+    ndarray of shape (n, j, i), in the type of the input
+
+    References
+    ----------
+    Raya and Udupa, Shape-based interpolation of multidimensional objects, IEEE Trans. Med. Imaging 9(1), 1990.
+
+    Examples
+    --------
+    >>> square = np.zeros((2, 9, 9), np.uint8)
+    >>> square[0, 1:8, 1:8], square[1, 3:6, 3:6] = 5, 5
+    >>> interpolate_labels(square, [0, 0.5, 1], (1.0, 1.0)).any(axis=1).sum(axis=1).tolist()
+    [7, 5, 3]
+    """
+    lower = np.minimum(np.floor(numbers).astype(int), len(labels) - 2)
+    fractions = np.asarray(numbers, dtype=float) - lower
+    result = np.zeros((len(lower), *labels.shape[1:]), labels.dtype)
+    deepest = np.full(result.shape, -np.inf, np.float32)
+    values = np.unique(labels)
+    for done, value in enumerate(values, start=1):
+        for window, depth in _depths(labels == value, pixels):
+            for n, (below, fraction) in enumerate(zip(lower, fractions)):
+                here = (1 - fraction) * depth[below] + fraction * depth[below + 1]
+                best = deepest[(n, *window)]
+                inside = here > best
+                best[inside] = here[inside]
+                result[(n, *window)][inside] = value
+        on_label(done / len(values))
+    for n, (below, fraction) in enumerate(zip(lower, fractions)):
+        if fraction in (0, 1):
+            result[n] = labels[below + int(fraction)]
+    return result
+
+
+def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tuple[slice, slice], np.ndarray]]:
+    """Yield where a label lies within the slices, and how deep each pixel there lies in it, mm, negative outside.
+
+    A slice without the label is as far outside everywhere as the deepest pixel of its neighbours lies inside.
+    """
+    window = tuple(slice(max(0, int(used[0]) - _MARGIN), int(used[-1]) + _MARGIN + 1)
+                   for used in (np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 2), (0, 1))))
+    mask = mask[(slice(None), *window)]
+    depth = np.stack([_signed_distance(plane, pixels) for plane in mask])
+    shown = mask.any(axis=(1, 2))
+    deepest = depth.max(axis=(1, 2))
+    for k in np.flatnonzero(~shown):
+        beside = [deepest[n] for n in (k - 1, k + 1) if 0 <= n < len(mask) and shown[n]]
+        depth[k] = -max(beside, default=_FAR)
+    yield window, depth
+
+
+def _signed_distance(plane: np.ndarray, pixels: Tuple[float, float]) -> np.ndarray:
+    """Return how far each pixel is from the nearest one on the other side of the outline, in mm: above 0 within."""
+    if not plane.any() or plane.all():
+        return np.full(plane.shape, _FAR if plane.any() else -_FAR, np.float32)
+
+    def outside(region: np.ndarray) -> np.ndarray:
+        image = sitk.GetImageFromArray(region.astype(np.uint8))
+        image.SetSpacing(pixels[::-1])
+        return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True))
+
+    return np.maximum(outside(~plane), 0) - np.maximum(outside(plane), 0)

@@ -1,0 +1,80 @@
+"""Where thin slices come from: public volumes, cine MR as video (time is the slice axis), generated anatomies."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ..scale import RobustScale
+from . import anatomies
+
+FREE = ("mr-t1-head", "mr-t1-child", "ct-chest-lidc")
+CINE_FRAMES = 17
+
+
+@dataclass(frozen=True)
+class Source:
+    """One volume to draw from.
+
+    volume : (k, j, i), intensities near [0, 1], in half precision
+    spacing : of (k, j, i), in any unit
+    turnable : whether any axis may be the slice axis; a film's first one only
+    weight : how often it is drawn
+    """
+
+    name: str
+    volume: Tensor
+    spacing: Tuple[float, float, float]
+    turnable: bool = True
+    weight: float = 1.0
+
+
+def read(path: Path) -> Tuple[np.ndarray, Tuple[float, ...]]:
+    """Voxels (k, j, i) or (t, k, j, i) and spacing of a NIfTI file."""
+    import nibabel
+
+    image = nibabel.load(path)
+    return np.asarray(image.dataobj, dtype=np.float32).T, tuple(float(s) for s in image.header.get_zooms()[::-1])
+
+
+def scaled(array: np.ndarray) -> Tensor:
+    """Voxels on the network's intensity scale, in half precision."""
+    volume = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return RobustScale.of(volume).to_unit(volume).half()
+
+
+def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]:
+    """The volumes of a split of an index (`index.csv`), or those of them that are named."""
+    with open(folder / "index.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split and (not names or row["name"] in names)]
+    found = []
+    for row in rows:
+        array, spacing = read(folder / f"{row['name']}.nii.gz")
+        # Ten brains of one kind must not outweigh what is there once.
+        found.append(Source(row["name"], scaled(array), spacing, weight=1.0 if "oasis" in row["name"] else 3.0))
+    return found
+
+
+def films(folder: Path, patients: Sequence[str]) -> List[Source]:
+    """Every slice of cine MR as a film (t, j, i), its frames as far apart as its pixels."""
+    found = []
+    for patient in patients:
+        cine, _ = read(folder / patient / f"{patient}_4d.nii.gz")
+        if len(cine) >= CINE_FRAMES:
+            found += [Source(f"{patient}-{k}", scaled(cine[:, k]), (1.0, 1.0, 1.0), False)
+                      for k in range(cine.shape[1])]
+    return found
+
+
+def generated(count: int, seed: int = 0) -> List[Source]:
+    """Anatomies in 3D, and half as many films."""
+    generator = Generator().manual_seed(seed)
+    still = [Source(f"anatomy-{n}", anatomies.anatomy(generator).half(), (1.0, 1.0, 1.0)) for n in range(count)]
+    return still + [Source(f"film-{n}", anatomies.video(generator).half(), (1.0, 1.0, 1.0), False)
+                    for n in range(count // 2)]
