@@ -25,6 +25,7 @@ class Blend(Method):
 
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
+        """Blend linearly in time."""
         return [(1 - t) * phase0 + t * phase1 for t in times]
 
 
@@ -63,6 +64,7 @@ class Registration(Method):
 
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
+        """Register the phases, warp both to each time and blend them."""
         pad = [(0, max(0, self.fewest_voxels - n)) for n in phase0.shape]
         padded0, padded1 = (np.pad(phase, pad, mode="edge") for phase in (phase0, phase1))
         flows = self.both_ways(padded0, padded1, spacing or (1.0, 1.0, 1.0))
@@ -91,6 +93,7 @@ class Demons(Registration):
         self.smoothing, self.iterations = smoothing, iterations
 
     def field(self, fixed: np.ndarray, moving: np.ndarray, spacing: Triple) -> np.ndarray:
+        """Register by demons; see `Registration.field`."""
         import SimpleITK as sitk
 
         # In voxels: the slices are so few and so far apart that millimetres would smooth nothing across them.
@@ -125,6 +128,7 @@ class Elastix(Registration):
         self.grid, self.scales, self.iterations, self.metric = grid, scales, iterations, metric
 
     def field(self, fixed: np.ndarray, moving: np.ndarray, spacing: Triple) -> np.ndarray:
+        """Register by elastix; see `Registration.field`."""
         itk = load_extra("itk", "itk-elastix")
         parameters = itk.ParameterObject.New()
         stage = parameters.GetDefaultParameterMap("bspline", self.scales, self.grid)
@@ -162,6 +166,7 @@ class SyN(Registration):
                         "reg_iterations": tuple(iterations), "grad_step": step, "syn_sampling": sampling}
 
     def both_ways(self, phase0: np.ndarray, phase1: np.ndarray, spacing: Triple) -> Tuple[np.ndarray, np.ndarray]:
+        """Register by SyN, which finds both fields at once; see `Registration.both_ways`."""
         ants = load_extra("ants", "antspyx")
         moving, fixed = (ants.from_numpy(np.asarray(x, dtype=np.float32), spacing=tuple(map(float, spacing)))
                          for x in (phase0, phase1))
@@ -198,6 +203,7 @@ class Greedy(Registration):
         self.options = options
 
     def field(self, fixed: np.ndarray, moving: np.ndarray, spacing: Triple) -> np.ndarray:
+        """Register by greedy; see `Registration.field`."""
         import SimpleITK as sitk
 
         images = []

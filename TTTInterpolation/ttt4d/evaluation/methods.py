@@ -69,9 +69,11 @@ class TTT4D(Method):
 
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
+        """Adapt to one case and interpolate; see `Method.__call__`."""
         return self._frames(self.interpolator.adapt(as_volumes(phase0, phase1, spacing), self.settings), times)
 
     def cohort(self, pairs: Sequence[Pair]) -> Iterator[Sequence[np.ndarray]]:
+        """Adapt to the cases with the scheme, and interpolate each with the weights reached for it."""
         patients = [as_volumes(pair.phase0, pair.phase1, pair.spacing) for pair in pairs]
         for pair, adapted in zip(pairs, self.interpolator.adapt_cohort(patients, self.settings)):
             yield self._frames(adapted, pair.times)

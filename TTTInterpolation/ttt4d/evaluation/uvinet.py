@@ -48,6 +48,7 @@ class Block(nn.Sequential):
     """
 
     def forward(self, image: Tensor) -> Tensor:
+        """Convolve an image (batch, channels, k, j, i)."""
         if min(image.shape[2:]) > 4:
             return super().forward(image)
         with torch.autocast("cuda" if image.is_cuda else "cpu", enabled=False):
@@ -237,6 +238,7 @@ class UVINetMethod(Method):
 
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
+        """Adapt to the first phase if asked to, and interpolate; see `Method.__call__`."""
         # A batch of two: on the CPU, torch runs a batch of one ten times slower.
         first, second = (torch.from_numpy(np.ascontiguousarray(p)).expand(2, 1, *p.shape) for p in (phase0, phase1))
         if self.adapt:
