@@ -10,7 +10,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from .errors import SettingsError
 from .temporal.auxiliary import TASKS
@@ -19,7 +19,7 @@ SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
 DEFAULT_AUXILIARY = "agreement"
 
-Settings = TypeVar("Settings", bound="SettingsBase")
+_S = TypeVar("_S", bound="SettingsBase")
 
 
 def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optional[str] = None, group: str = "",
@@ -49,6 +49,13 @@ def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optio
     return field(default=default, metadata={
         "help": help, "flags": tuple(flags), "metavar": metavar, "group": group, "least": least, "most": most,
         "above": above, "choices": tuple(choices), "choice": choice})
+
+
+def auxiliary_option(default: str, tasks: Iterable[str]) -> Any:
+    """Return the field of the auxiliary task of an axis that has some tasks."""
+    names = tuple(tasks)
+    return option(default, f"what the network trains itself on: {', '.join(names)}, or {NO_ADAPTATION} for the base "
+                  "weights' answer", metavar="TASK", choices=(NO_ADAPTATION, *names), choice="auxiliary task")
 
 
 class SettingsBase:
