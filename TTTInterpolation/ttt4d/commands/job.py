@@ -103,7 +103,8 @@ class Job:
         from .outputs import Outputs
 
         report = result.report
-        report.update(versions=versions(), date=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        report["versions"] = versions()
+        report["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         outputs = self._outputs = Outputs(self.request, inputs, result.index, report)
         try:
             for number, frame in enumerate(result.frames):
@@ -113,7 +114,8 @@ class Job:
                 frame_written(number, frame.index, frame.acquired, path)
                 stop_if(cancelled)
             progress(Progress("writing", 0.98, "Putting the result in place"))
-            report.update(peak_memory_mib=peak_memory_mib(), peak_gpu_memory_mib=peak_gpu_memory_mib(report["device"]))
+            report["peak_memory_mib"] = peak_memory_mib()
+            report["peak_gpu_memory_mib"] = peak_gpu_memory_mib(report["device"])
             report["seconds"] = {stage: round(seconds, 3) for stage, seconds in report["seconds"].items()}
             outputs.finish()
         except BaseException as error:
