@@ -8,14 +8,15 @@ ones.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Iterator, Tuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..images.smoothing import smooth
 from ..images.volume import Geometry
 from ..motion import warping
 from .network.features import Strides, padded_size, pyramid_strides
@@ -78,7 +79,9 @@ class Canvas:
         image = native
         for axis, (n, m) in enumerate(zip(self.native, self.inner), start=2):
             if m < n:
-                image = _smoothed(image, axis, (n - 1) / max(m - 1, 1))
+                factor = (n - 1) / max(m - 1, 1)
+                sigma = 0.4 * max(factor - 1, 1e-3) ** 0.5 * factor ** 0.5
+                image = smooth(image, axis, sigma, max(1, math.ceil(2.5 * sigma)))
         image = (warping.resize(image, self.inner) - low) / (high - low)
         pad = [p - m for m, p in zip(self.inner, self.padded)]
         return F.pad(image, (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate")
@@ -106,16 +109,3 @@ class Canvas:
             # The network knows nothing of what lies beyond its range: padding and metal come out as they went in.
             outlier = (blend < -_ROUNDING) | (blend > 1 + _ROUNDING)
             yield slice(start, stop), (blend + residual.masked_fill(outlier, 0))[0, 0], to0[0]
-
-
-def _smoothed(image: Tensor, axis: int, factor: float) -> Tensor:
-    """Gaussian smoothing along one axis before it is sampled `factor` times more coarsely."""
-    sigma = 0.4 * max(factor - 1, 1e-3) ** 0.5 * factor ** 0.5
-    radius = max(1, int(np.ceil(2.5 * sigma)))
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=image.device) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(image.dtype)
-    total, n = torch.zeros_like(image), image.shape[axis]
-    for offset, weight in zip(range(-radius, radius + 1), kernel.tolist()):
-        index = torch.arange(offset, offset + n, device=image.device).clamp(0, n - 1)
-        total.add_(image.index_select(axis, index), alpha=weight)
-    return total
