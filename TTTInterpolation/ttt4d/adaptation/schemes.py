@@ -56,6 +56,8 @@ class Adaptation:
         The losses of each batch.
     accepted : dict of int to bool
         For each batch, whether its steps were kept.
+    held_out_losses : dict of int to tuple of float
+        The held-out loss of each batch, before the first step and after the last.
     """
 
     network: nn.Module
@@ -66,7 +68,7 @@ class Adaptation:
     on_step: StepReport = ignore_step
     losses: Dict[int, List[float]] = field(default_factory=dict)
     accepted: Dict[int, bool] = field(default_factory=dict)
-    held_out_losses: Dict[int, Tuple[float, float]] = field(default_factory=dict)  # before and after the steps
+    held_out_losses: Dict[int, Tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False)
