@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..errors import SettingsError
-from ..settings import ADAPTATION, MACHINE, NO_ADAPTATION, AdaptationSettings, SettingsBase, option
+from ..settings import ADAPTATION, MACHINE, AdaptationSettings, SettingsBase, auxiliary_option, option
 from .auxiliary import TASKS
 
 GAP, THICK, AUTO = "gap", "thick", "auto"
@@ -27,9 +27,7 @@ class SliceAdaptationSettings(AdaptationSettings):
         As in `AdaptationSettings`.
     """
 
-    auxiliary: str = option(
-        DEFAULT_AUXILIARY, f"what the network trains itself on: {', '.join(TASKS)}, or {NO_ADAPTATION} for the base "
-        "weights' answer", metavar="TASK", choices=(NO_ADAPTATION, *TASKS), choice="auxiliary task")
+    auxiliary: str = auxiliary_option(DEFAULT_AUXILIARY, TASKS)
 
 
 @dataclass(frozen=True)
@@ -39,17 +37,18 @@ class SliceSettings(SettingsBase):
     Parameters
     ----------
     slices : {"gap", "thick"}
-        `gap`: nothing was seen between the slices; they stay as they are and new ones are as thick as they are.
-        `thick`: each slice is a mean over its thickness; all slices of the result are computed.
+        "gap": nothing was seen between the slices; they stay as they are and new ones are as thick as they are.
+        "thick": each slice is a mean over its thickness; all slices of the result are computed.
     thickness : float, optional
-        Slice thickness (FWHM) in mm, for `thick`; the slice spacing if left out.
+        Slice thickness (FWHM) in mm, for "thick"; the slice spacing if left out.
     adaptation : SliceAdaptationSettings
         How the network adapts to the patient.
     seed : int
         Seed of every random number of the run.
     """
 
-    slices: str = option(GAP, "whether slices are thin with gaps, or thick", choices=(GAP, THICK), choice="kind of slices")
+    slices: str = option(GAP, "whether slices are thin with gaps, or thick", choices=(GAP, THICK),
+                         choice="kind of slices")
     thickness: Optional[float] = option(None, _THICKNESS, above=0, most=1000)
     adaptation: SliceAdaptationSettings = field(default_factory=SliceAdaptationSettings)
     seed: int = option(0, "of every random draw", least=0, most=2**31 - 1)
