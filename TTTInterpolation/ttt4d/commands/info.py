@@ -44,5 +44,5 @@ def info() -> Dict[str, Any]:
         "tasks": [NO_ADAPTATION, *TASKS],
         "schemes": list(SCHEMES),
         "weights": [{"name": name, "description": models.load(name).card.get("description", "")}
-                    for name in weights.names()],
+                    for name in weights.names(weights.TEMPORAL)],
     }

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Tuple
+from typing import Optional, Tuple
 
 from ..errors import WeightsError
 
 FOLDER = Path(__file__).parent
+TEMPORAL = "temporal"  # the axis of files that name none
 # There is no 4D CT to train on yet: the lung takes the weights that know every contrast.
 ALIASES = {"lung": "general"}
 
 
-def names() -> Tuple[str, ...]:
-    """The packaged weights, and the names that stand for them."""
-    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+def names(axis: Optional[str] = None) -> Tuple[str, ...]:
+    """Return the names of the packaged weights, and the other names that stand for them.
+
+    Parameters
+    ----------
+    axis : str, optional
+        Only the weights for this axis, such as "temporal".
+    """
+    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors") if axis in (None, axis_of(path)))
     return tuple(packaged + [alias for alias, name in ALIASES.items() if name in packaged])
+
+
+def axis_of(path: Path) -> str:
+    """Return the axis that weights are for, as the header of their file says."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return header.get("__metadata__", {}).get("axis", TEMPORAL)
 
 
 def locate(weights: str) -> Path:

@@ -12,11 +12,10 @@ from safetensors.torch import save as serialized
 from torch import nn
 
 from ..errors import WeightsError
-from . import locate
+from . import TEMPORAL, locate
 from .model import Model
 
 FORMAT = "ttt4d-weights-1"
-TEMPORAL = "temporal"  # the axis of files that name none
 
 
 def save(path: Path, model: Model, card: Dict[str, Any], axis: str = TEMPORAL) -> None:
