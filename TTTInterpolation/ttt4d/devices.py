@@ -1,4 +1,4 @@
-"""Devices: which are there, which of them really run the network, and how large a canvas fits them."""
+"""Devices: which are there, which of them run the network, and when their memory is full."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .errors import DeviceError
+from .errors import DeviceError, InstallationError
 
 
 def available() -> List[Dict[str, str]]:
-    """Name and description of every device torch sees; whether it works is found out by `probe`."""
+    """Return name and description of every device that torch sees; `probe` finds out whether it works."""
     found = [{"name": "cpu", "description": f"CPU, {torch.get_num_threads()} threads"}]
     for number in range(torch.cuda.device_count()):
         found.append({"name": f"cuda:{number}", "description": torch.cuda.get_device_name(number)})
@@ -23,7 +24,7 @@ def available() -> List[Dict[str, str]]:
 
 
 def probe(device: torch.device) -> str:
-    """Run the operations of the networks once, forward and backward: empty when they work, else why not.
+    """Run the operations of the networks once, forward and backward, and return what is wrong; empty if they work.
 
     `torch.cuda.is_available()` is true for cards this torch has no kernels for, and MPS lacks some 3D operation or
     other in every version: only running all of them tells.
@@ -42,12 +43,37 @@ def probe(device: torch.device) -> str:
         return str(error).splitlines()[0]
 
 
-def choose(name: str, messages: List[str]) -> torch.device:
-    """The device of a name; `auto` takes the first that passes the probe: CUDA, MPS, CPU.
+def check_numpy() -> None:
+    """Raise InstallationError where PyTorch cannot exchange arrays with NumPy.
 
-    A device passed over in `auto` is said in `messages`. Raises DeviceError for one asked for by name that is unknown,
-    absent, or fails the probe.
+    A PyTorch that was built for NumPy 1 can be imported beside NumPy 2, but it fails at the first array.
     """
+    try:
+        torch.from_numpy(np.zeros(1)).numpy()
+    except RuntimeError as error:
+        raise InstallationError(
+            f"PyTorch {torch.__version__} does not work with NumPy {np.__version__}: install a NumPy that fits it (pip "
+            "install \"numpy<2\"), or a newer PyTorch.") from error
+
+
+def choose(name: str, messages: List[str]) -> torch.device:
+    """Return the device of a name.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:N", "mps", or "auto" for the first of CUDA, MPS and CPU that passes `probe`.
+    messages : list of str
+        "auto" says here which device was there but did not pass.
+
+    Raises
+    ------
+    DeviceError
+        The device is unknown, absent, or does not pass.
+    InstallationError
+        PyTorch does not work with NumPy.
+    """
+    check_numpy()
     if name == "auto":
         for candidate in (["cuda"] if torch.cuda.is_available() else []) + (["mps"] if _mps() else []):
             trouble = probe(torch.device(candidate))
@@ -66,13 +92,19 @@ def choose(name: str, messages: List[str]) -> torch.device:
 
 
 def _indexed(name: str) -> torch.device:
-    """Older versions of torch want a GPU's number where they ask for its memory."""
+    """Return a device with its number: older versions of torch need it to tell the memory of a GPU."""
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
 
 
 def mixed_precision(device: torch.device, size: Sequence[int]) -> torch.autocast:
-    """16-bit convolutions on a grid of `size` where they are faster than 32-bit ones: on recent GPUs, and on CPUs with
-    the instructions.
+    """Return a context of 16-bit convolutions where they are faster than 32-bit ones.
+
+    Parameters
+    ----------
+    device : torch.device
+        16 bits are faster on recent GPUs, and on CPUs with the instructions.
+    size : sequence of int
+        Size (k, j, i) of the grid.
     """
     if device.type == "cuda":  # torch says it of older cards too, which only imitate it; AMD's all have it
         fast = bool(torch.version.hip) or torch.cuda.get_device_capability(device)[0] >= 8
@@ -93,8 +125,7 @@ def _cpu_flags() -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's memory is full, in the words of CUDA, MPS, or what allocates on the CPU.
-    """
+    """Return whether an error of CUDA, MPS or the CPU says that memory is full."""
     words = str(error).lower()
     return isinstance(error, MemoryError) or any(sign in words for sign in (
         "out of memory", "can't allocate memory", "bad_alloc", "alloc_failed", "could not create a primitive"))

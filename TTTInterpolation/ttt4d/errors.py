@@ -1,10 +1,10 @@
-"""What can go wrong, in two kinds: what a user can mend, and a cancel. Everything else is a bug."""
+"""Errors of two kinds: those that a user can fix, and a cancel. Every other error is a bug."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A problem the user can mend: one sentence that says what is wrong and what to do.
+    """A problem that the user can fix: one sentence that says what is wrong and what to do.
 
     The command line prints the sentence and exits with status 2; the worker sends it as an `error` line of
     kind `user`. The message may quote the name of a file, but nothing that an image's header says of
@@ -30,6 +30,10 @@ class WeightsError(UserError):
 
 class DeviceError(UserError):
     """A device that is not there, or cannot run the network."""
+
+
+class InstallationError(UserError):
+    """Python packages that do not work with each other."""
 
 
 class OutputError(UserError):

@@ -41,12 +41,15 @@ class AdaptationReport(TypedDict):
         Number of the batch, which is the number of the pair of phases.
     losses : list of float
         The auxiliary loss before each step.
+    held_out_loss : list of float
+        The mean auxiliary loss on held-out random draws before and after the steps.
     kept : bool
-        False if the steps were undone because they did not lower the loss on held-out random draws.
+        False if the steps were undone because they did not lower the held-out loss.
     """
 
     batch: int
     losses: List[float]
+    held_out_loss: List[float]
     kept: bool
 
 

@@ -1,4 +1,4 @@
-"""Every choice of a run, in one list: validated on construction, plain JSON both ways, the source of all user interfaces.
+"""Every choice of a run: one list, validated on construction, plain JSON both ways, the source of user interfaces.
 
 A new option is one field made with `option`, in the class it belongs to. The command line, its help and the checks
 follow from the field. Standard library only: 3D Slicer imports this file.
@@ -10,7 +10,7 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from .errors import SettingsError
 from .temporal.auxiliary import TASKS
@@ -19,7 +19,7 @@ SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
 DEFAULT_AUXILIARY = "agreement"
 
-Settings = TypeVar("Settings", bound="SettingsBase")
+_S = TypeVar("_S", bound="Settings")
 
 
 def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optional[str] = None, group: str = "",
@@ -51,7 +51,14 @@ def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optio
         "above": above, "choices": tuple(choices), "choice": choice})
 
 
-class SettingsBase:
+def auxiliary_option(default: str, tasks: Iterable[str]) -> Any:
+    """Return the field of the auxiliary task of an axis that knows some tasks."""
+    names = tuple(tasks)
+    return option(default, f"what the network trains itself on: {', '.join(names)}, or {NO_ADAPTATION} for the base "
+                  "weights' answer", metavar="TASK", choices=(NO_ADAPTATION, *names), choice="auxiliary task")
+
+
+class Settings:
     """What all settings classes share: checks by field, and JSON both ways."""
 
     def __post_init__(self) -> None:
@@ -65,7 +72,7 @@ class SettingsBase:
         return dataclasses.asdict(typing.cast(Any, self))
 
     @classmethod
-    def from_json(cls: Type[Settings], values: Any) -> Settings:
+    def from_json(cls: Type[_S], values: Any) -> _S:
         """Return the settings of a JSON object.
 
         Parameters
@@ -96,11 +103,11 @@ def types_of(cls: type) -> Dict[str, Any]:
 
 def is_settings(kind: Any) -> bool:
     """Whether the type of a field is itself a settings class."""
-    return isinstance(kind, type) and issubclass(kind, SettingsBase)
+    return isinstance(kind, type) and issubclass(kind, Settings)
 
 
 @dataclass(frozen=True)
-class AdaptationSettings(SettingsBase):
+class AdaptationSettings(Settings):
     """How the network adapts to the patient before it interpolates.
 
     Parameters
@@ -124,9 +131,7 @@ class AdaptationSettings(SettingsBase):
     .. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the section on deployment.
     """
 
-    auxiliary: str = option(
-        DEFAULT_AUXILIARY, f"what the network trains itself on: {', '.join(TASKS)}, or {NO_ADAPTATION} for the base "
-        "weights' answer", metavar="TASK", choices=(NO_ADAPTATION, *TASKS), choice="auxiliary task")
+    auxiliary: str = auxiliary_option(DEFAULT_AUXILIARY, TASKS)
     scheme: str = option("online", f"for sequences: {', '.join(SCHEMES)}", metavar="NAME", choices=SCHEMES,
                          choice="scheme")
     iterations: Optional[int] = option(None, "gradient steps (default: the task's own)", metavar="N", least=1,
@@ -140,7 +145,7 @@ MACHINE = "the machine"
 
 
 @dataclass(frozen=True)
-class InterpolationSettings(SettingsBase):
+class InterpolationSettings(Settings):
     """The settings of one run.
 
     Parameters
@@ -273,8 +278,10 @@ def _checked(name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any
 
 def _checked_number(name: str, value: Any, kind: type, limits: Mapping[str, Any]) -> Any:
     what = "a whole number" if kind is int else "a number"
-    least, most, above = limits["least"], limits["most"], limits["above"]
-    bounds = "" if most is None else f" from {least} to {most}" if above is None else f" above {above}, at most {most}"
+    least, most, above = limits.get("least"), limits.get("most"), limits.get("above")
+    bounds = f" from {least} to {most}" if least is not None and most is not None else ""
+    if above is not None:
+        bounds = f" above {above}" + (f", at most {most}" if most is not None else "")
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int) or (
             not math.isfinite(value)):
         raise SettingsError(f"{name} is {value!r}: choose {what}{bounds}.")

@@ -163,7 +163,7 @@ def test_a_second_phase_on_another_grid_is_resampled_and_said(pair, interpolate,
 def test_a_phase_that_does_not_cover_the_first_ones_space_is_drawn_out_and_it_is_said(pair, interpolate, capsys):
     sitk.WriteImage(sitk.ReadImage(pair[1])[:18], "part.nrrd")
     interpolate(pair[0], "part.nrrd", "-o", "out.seq.nrrd", *QUICK)
-    said = "25% of which only the edge of its image fills"
+    said = "25% of that grid lies outside phase 1 and was filled with its edge values"
     assert said in capsys.readouterr().err
     reader = sitk.ImageFileReader()
     reader.SetFileName("out.seq.nrrd")

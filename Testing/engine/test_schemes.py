@@ -101,7 +101,7 @@ def test_steps_taken_back_do_not_push_the_next_batch(adaptation, batches):
     alone = adaptation()
     alone.generator = torch.Generator().manual_seed(7)
     for _ in range(ITERATIONS):  # the draws the broken batch took
-        alone._loss(batches[0], alone.generator)
+        alone.task.loss(alone.network, batches[0], alone.generator)
     alone.learn([(1, batches[1])])
     assert a.accepted == {0: False, 1: True} and same(after, weights_of(alone.learning))
 

@@ -65,7 +65,9 @@ def test_a_request_is_answered_with_progress_every_frame_and_the_result(tmp_path
 
 def test_the_first_line_comes_before_torch_is_loaded(pair, start, small_weights):
     script = ("import sys; from ttt4d.commands import cli, worker; send = worker.Worker._send\n"
-              "worker.Worker._send = lambda self, kind, **v: send(self, kind, torch='torch' in sys.modules, **v)\n"
+              "def told(self, message):\n"
+              "    vars(message)['torch'] = 'torch' in sys.modules; send(self, message)\n"
+              "worker.Worker._send = told\n"
               "cli.run(['worker'])")
     child = start("-c", script)
     ask(child, phases=pair, output="out", settings=quick(small_weights))
@@ -175,7 +177,7 @@ def test_phases_that_lie_too_unevenly_to_tell_their_frames_apart_count_evenly_an
     ask(child, phases=[*pair, pair[0]], phase_times=[0, 1, 1e6], output="out", settings=quick(small_weights, frames=1))
     said = list(lines(child))
     assert [line["index"] for line in said if line["type"] == "frame"] == pytest.approx([0, 25, 50, 75, 100])
-    assert any("too unevenly" in message for message in said[-1]["report"]["messages"])
+    assert any("too uneven" in message for message in said[-1]["report"]["messages"])
 
 
 def test_a_bug_is_answered_with_its_traceback(pair, start):

@@ -80,7 +80,8 @@ class AdaptedWeights:
         """The losses of every batch that was adapted to so far, and whether its steps were kept."""
         if self._adaptation is None:
             return []
-        return [{"batch": batch, "losses": self._adaptation.losses[batch], "kept": kept}
+        return [{"batch": batch, "losses": self._adaptation.losses[batch],
+                 "held_out_loss": list(self._adaptation.held_out_losses[batch]), "kept": kept}
                 for batch, kept in sorted(self._adaptation.accepted.items())]
 
     def network(self, batch: int) -> Any:

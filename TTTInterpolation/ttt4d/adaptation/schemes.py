@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -56,6 +56,8 @@ class Adaptation:
         The losses of each batch.
     accepted : dict of int to bool
         For each batch, whether its steps were kept.
+    held_out_losses : dict of int to tuple of float
+        The held-out loss of each batch before and after its steps, that of steps that were undone too.
     """
 
     network: nn.Module
@@ -66,7 +68,7 @@ class Adaptation:
     on_step: StepReport = ignore_step
     losses: Dict[int, List[float]] = field(default_factory=dict)
     accepted: Dict[int, bool] = field(default_factory=dict)
-    held_out_losses: Dict[int, Tuple[float, float]] = field(default_factory=dict)  # before and after the steps
+    held_out_losses: Dict[int, Tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False)
@@ -97,9 +99,7 @@ class Adaptation:
         WeightsError
             The weights hold no head for the task.
         """
-        if settings.auxiliary not in model.tasks:
-            raise WeightsError(f"These weights have no head for the task '{settings.auxiliary}': train them again, or "
-                               f"choose one of {', '.join(model.tasks)}.")
+        check_task(model, settings)
         task = copy.deepcopy(model.tasks[settings.auxiliary]).to(device)
         return cls(copy.deepcopy(model.network).to(device), task, settings.iterations or task.iterations,
                    settings.learning_rate or task.learning_rate, seed, on_step)
@@ -114,7 +114,7 @@ class Adaptation:
         """Take `iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
 
         Afterwards the weights are restored if the task's held-out loss has not fallen by its `least_gain`, so that a
-        learning rate that is too large cannot make the result worse.
+        learning rate that is too large cannot make the images worse.
         """
         before, expected = copy.deepcopy(self.learning.state_dict()), self.held_out_loss(batches)
         for _ in range(self.iterations):
@@ -141,17 +141,21 @@ class Adaptation:
 
     @torch.no_grad()
     def held_out_loss(self, batches: Numbered) -> float:
-        """Return the mean of the task's held-out loss over the batches.
-
-        The draws have a fixed seed of their own and are never used for a step.
-        """
+        """Return the mean of the task's held-out loss over the batches; its random draws are the same at every call."""
         generator = Generator().manual_seed(self.seed + 1)
         losses = [self._of(self.task.held_out_loss, batch, generator) for _, batch in batches]
         return torch.stack(losses).mean().item()
 
-    def _of(self, loss: Callable[[nn.Module, Batch, Generator], Tensor], batch: Batch, generator: Generator) -> Tensor:
+    def _of(self, loss: Callable[[Any, Any, Generator], Tensor], batch: Batch, generator: Generator) -> Tensor:
         with mixed_precision(batch.device, batch.grid):
             return loss(self.network, batch, generator)
+
+
+def check_task(model: Model, settings: AdaptationSettings) -> None:
+    """Raise WeightsError if a model has no head for the task of the settings."""
+    if settings.auxiliary not in model.tasks:
+        raise WeightsError(f"These weights have no head for the task '{settings.auxiliary}': train them again, or "
+                           f"choose one of {', '.join(model.tasks)}.")
 
 
 def naive(adaptation: Adaptation, batches: Sequence[Batch]) -> Iterator[None]:

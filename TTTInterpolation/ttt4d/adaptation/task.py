@@ -84,9 +84,10 @@ class AuxiliaryTask(nn.Module):
         """
         raise NotImplementedError
 
-    def held_out_loss(self, network: nn.Module, batch: Any, generator: Generator) -> Tensor:
-        """Return the loss, a scalar, that an adaptation has to lower, or it is taken back. Here L_g itself, on draws of
-        its own.
+    def held_out_loss(self, network: Any, batch: Any, generator: Generator) -> Tensor:
+        """Return the loss that an adaptation has to lower, a scalar; otherwise its steps are undone.
+
+        Here it is the mean auxiliary loss over four random draws.
         """
         return torch.stack([self.loss(network, batch, generator) for _ in range(4)]).mean()
 

@@ -52,8 +52,8 @@ def _add_fields(parser: argparse.ArgumentParser, settings: type, without: Collec
 
 
 def _add_field(group: Any, found: Any, kind: Any) -> None:
-    flags = found.metadata["flags"] or (f"--{found.name.replace('_', '-')}",)
-    words = found.metadata["help"].replace("%", "%%")
+    flags = found.metadata.get("flags") or (f"--{found.name.replace('_', '-')}",)
+    words = found.metadata.get("help", "").replace("%", "%%")
     if kind is bool:
         group.add_argument(*flags, dest=found.name, action="store_const", const=True, help=words)
         return
@@ -62,7 +62,7 @@ def _add_field(group: Any, found: Any, kind: Any) -> None:
     arguments = typing.get_args(kind)
     several = typing.get_origin(kind) is tuple
     single = arguments[0] if several or typing.get_origin(kind) is Union else kind
-    group.add_argument(*flags, dest=found.name, type=single, metavar=found.metadata["metavar"], help=words,
+    group.add_argument(*flags, dest=found.name, type=single, metavar=found.metadata.get("metavar"), help=words,
                        **({"nargs": "+"} if several else {}))
 
 

@@ -1,9 +1,9 @@
-"""The corridor between another program, such as 3D Slicer, and the engine.
+"""A job for another program, such as 3D Slicer: one request in, messages out.
 
-One line on standard input is the request; end-of-file on standard input cancels it, within a second:
+One line on standard input is the request, and the end of standard input cancels it, within a second:
   {"phases": [path, path] or "sequence": path, "phase_times": [number, ...], "output": path, "settings": {...},
    "displacements": folder or null, "report": path or null, "preview": path or null}
-Lines on standard output are what happens; the last is of one of the last three kinds:
+Each line on standard output is a message; the last is of one of the last three types:
   {"type": "progress", "stage", "fraction", "message", "metrics", "elapsed", "remaining"}
   {"type": "frame", "number", "index", "acquired", "path"}
   {"type": "result", "output", "report"}
@@ -22,10 +22,11 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, NoReturn, Optional
+from typing import NoReturn, Optional
 
 from ..errors import Cancelled, SettingsError
 from ..progress import Progress, Stopwatch
+from . import messages
 from .exit_status import EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED, EXIT_OK, TERMINATION_SIGNALS, failure
 from .job import Job
 from .request import Request
@@ -35,7 +36,7 @@ PATIENCE = 0.4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is wanted stands in the request."""
+    """Add the one argument; everything else is in the request."""
     parser.add_argument("--scratch", metavar="FOLDER",
                         help="holds the images that are passed on: once the last line is said and standard input has "
                              "ended, because the caller has read them or is gone (killed, crashed), it is removed")
@@ -43,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> NoReturn:
     """Serve the one request on standard input, and end the process with its exit status."""
-    # The two ends of the corridor are ours alone. What a library prints goes to standard error. And no library finds a
-    # pipe on standard input that is being read: on Windows, looking at such a one blocks until the read ends.
+    # Requests and messages have descriptors of their own. What a library prints goes to standard error. And no library
+    # finds a pipe on standard input that is being read: on Windows, looking at such a pipe blocks until the read ends.
     requests, lines = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -56,7 +57,15 @@ def run(arguments: argparse.Namespace) -> NoReturn:
 
 
 class Worker:
-    """One request over two file descriptors."""
+    """Serves one request over two file descriptors.
+
+    Parameters
+    ----------
+    requests, lines : int
+        File descriptors of the request and of the messages.
+    scratch : str, optional
+        A folder that is removed when the caller has read the last message, or is gone.
+    """
 
     def __init__(self, requests: int, lines: int, scratch: Optional[str] = None) -> None:
         self._requests, self._lines, self._scratch = requests, lines, scratch
@@ -80,7 +89,7 @@ class Worker:
             self._take_last_word()
             return self._failed(error)
         self._take_last_word()
-        self._end("result", output=request.output, report=report)
+        self._end(messages.Result(request.output, report))
         return EXIT_OK
 
     def _take_last_word(self) -> None:
@@ -89,7 +98,7 @@ class Worker:
         self._last_word.acquire()
 
     def _receive(self) -> bytes:
-        """Everything up to the first line end."""
+        """Return everything up to the first line end."""
         line = b""
         while not line.endswith(b"\n"):
             byte = os.read(self._requests, 1)
@@ -108,37 +117,37 @@ class Worker:
         self._last_word.acquire()
         if self._job is not None:
             self._job.abandon()
-        self._end("cancelled")
+        self._end(messages.Cancelled())
         os._exit(EXIT_INTERRUPTED)
 
     def _progress(self, progress: Progress) -> None:
         elapsed, remaining = self._stopwatch(progress.fraction)
-        self._send("progress", stage=progress.stage, fraction=progress.fraction, message=progress.message,
-                   metrics=progress.metrics, elapsed=elapsed, remaining=remaining)
+        self._send(messages.ProgressMessage(progress.stage, progress.fraction, progress.message, progress.metrics,
+                                            elapsed, remaining))
 
     def _frame(self, number: int, index: float, acquired: bool, path: Optional[str]) -> None:
-        self._send("frame", number=number, index=index, acquired=acquired, path=path)
+        self._send(messages.Frame(number, index, acquired, path))
 
     def _failed(self, error: BaseException) -> int:
         status, sentence = failure(error)
         if status == EXIT_INTERRUPTED:
-            self._end("cancelled")
+            self._end(messages.Cancelled())
         elif status == EXIT_INTERNAL_ERROR:
-            self._end("error", kind="bug", message=sentence, details="".join(
-                traceback.format_exception(type(error), error, error.__traceback__)))
+            self._end(messages.Error(messages.BUG, sentence, "".join(
+                traceback.format_exception(type(error), error, error.__traceback__))))
         else:
-            self._end("error", kind="user", message=sentence, details=None)
+            self._end(messages.Error(messages.USER_ERROR, sentence, None))
         return status
 
-    def _end(self, line_type: str, **values: Any) -> None:
-        """The last line. A patient's images stay no longer than the caller, however that ends."""
-        self._send(line_type, **values)
+    def _end(self, message: messages.Message) -> None:
+        """Send the last message. The images of a patient stay no longer than the caller, however that ends."""
+        self._send(message)
         if self._scratch is not None:
             self._end_of_file.wait()
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _send(self, line_type: str, **values: Any) -> None:
-        line = (json.dumps({"type": line_type, **values}) + "\n").encode()
+    def _send(self, message: messages.Message) -> None:
+        line = message.to_line()
         with self._sending:
             try:
                 while line:

@@ -16,7 +16,7 @@ from typing import Iterator, List, Sequence, Tuple
 
 from .. import devices
 from ..adaptation.adapted import AdaptedWeights
-from ..adaptation.schemes import StepReport
+from ..adaptation.schemes import StepReport, check_task
 from ..errors import GeometryError, InputError
 from ..images.intensity import Fences, IntensityScale
 from ..images.volume import Volume
@@ -94,6 +94,11 @@ class Interpolator:
         self.device = devices.choose(device, self.messages)
         self.name, self.path = os.path.basename(weights), locate(weights)
         self.model = models.load(weights)
+
+    def check(self, settings: InterpolationSettings) -> None:
+        """Check that the weights serve the auxiliary task of the settings, or raise WeightsError."""
+        if settings.adaptation.auxiliary != NO_ADAPTATION:
+            check_task(self.model, settings.adaptation)
 
     def run(self, phases: Sequence[Volume], settings: InterpolationSettings = InterpolationSettings(), *,
             progress: ProgressCallback = ignore, cancelled: CancelCheck = never, displacements: bool = False,

@@ -1,0 +1,87 @@
+"""Everything that a request asks to be written. It gets its names when all of it is complete, or nothing stays."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from typing import Optional
+
+from ..images import marks
+from ..images.displacement import write_displacement
+from ..images.frame_writer import FrameWriter
+from ..images.output_paths import staged, writing
+from ..images.preview import Preview
+from ..images.writers import open_writer
+from ..report import JobReport, provenance
+from ..temporal.frames import Frame
+from .inputs import Inputs
+from .request import Request
+
+
+class Outputs:
+    """The outputs of one request, open for writing.
+
+    Parameters
+    ----------
+    request : Request
+        Names the outputs.
+    inputs : Inputs
+        The phases: grid, scalar type, source and times of the result.
+    index : sequence of float
+        Position of every frame in the whole sequence, in percent.
+    report : JobReport
+        The report before the first frame. What the writer assumes is appended to its messages.
+
+    Raises
+    ------
+    OutputError
+        An output cannot be written.
+    """
+
+    def __init__(self, request: Request, inputs: Inputs, index: tuple, report: JobReport) -> None:
+        self._request, self._report = request, report
+        self._closing, self._stack = threading.Lock(), contextlib.ExitStack()
+        try:
+            self._open(inputs, index)
+        except BaseException as error:
+            self.close(error)
+            raise
+
+    def _open(self, inputs: Inputs, index: tuple) -> None:
+        request, enter, first = self._request, self._stack.enter_context, inputs.phases[0]
+        self._displacements = enter(staged(request.displacements, folder=True))
+        self._preview_file, self._report_file = (enter(staged(path)) for path in (request.preview, request.report))
+        self._geometry, self._metadata = first.geometry, provenance(self._report)
+        acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
+        # Entered last, so that it is the first to be put in place: its end is what may still fail.
+        self._writer: FrameWriter = enter(open_writer(
+            request.output, first.geometry, first.array.dtype, index, acquired, self._metadata, first.source,
+            inputs.frame_times))
+        self._report["messages"].extend(self._writer.messages)
+        self._preview = Preview(inputs.phases) if self._preview_file else None
+
+    def write(self, number: int, frame: Frame) -> Optional[str]:
+        """Write the next frame to every output; return the path of its file where each frame has its own."""
+        path = self._writer.write(number, frame.array)
+        if self._displacements is not None and frame.displacement is not None:
+            write_displacement(os.path.join(self._displacements, f"displacement_{number:03d}.nrrd"), self._geometry,
+                               frame.displacement, {**marks.metadata(frame.index, frame.acquired), **self._metadata})
+        if self._preview is not None:
+            self._preview.add(frame.array, frame.index, frame.acquired)
+        return path
+
+    def finish(self) -> None:
+        """Write the preview and the report, which are complete after the last frame."""
+        if self._preview is not None and self._request.preview is not None:
+            with writing(self._request.preview):
+                self._preview.save(self._preview_file, os.path.splitext(self._request.preview)[1])
+        if self._report_file is not None and self._request.report is not None:
+            with writing(self._request.report), open(self._report_file, "w", encoding="utf-8") as file:
+                json.dump(self._report, file, indent=1)
+
+    def close(self, error: Optional[BaseException] = None) -> None:
+        """Put every output in place, or after an error remove them all. A second call does nothing."""
+        with self._closing:
+            self._stack.__exit__(type(error) if error else None, error, None)
