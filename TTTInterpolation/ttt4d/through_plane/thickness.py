@@ -9,8 +9,9 @@ import numpy as np
 from .profile import estimated_thickness
 from .settings import GAP, THICK, SliceRunSettings
 
-# Slices that cover at least this part of their spacing count as thick.
-_THICK = 0.5
+# Slices that cover at least this part of their spacing count as thick. The estimate of slices as thick as their spacing
+# was 0.46 to 1.15 on MR and CT, that of thin ones 0.
+_THICK = 0.4
 
 
 def kind_of_slices(array: np.ndarray, spacing: Sequence[float], told: Optional[float], settings: SliceRunSettings
@@ -42,7 +43,7 @@ def kind_of_slices(array: np.ndarray, spacing: Sequence[float], told: Optional[f
     if thickness is None and told is not None:
         thickness, source = told, "as the file says"
     elif thickness is None:
-        thickness, source = estimated_thickness(array, spacing), "as estimated from the blur across the slices"
+        thickness, source = float(estimated_thickness(array, spacing)), "as estimated from the blur across them"
     share = thickness / spacing[0]
     sentence = f"The slices are {thickness:.3g} mm thick at a spacing of {spacing[0]:.3g} mm"
     if settings.slices == THICK:
