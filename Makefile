@@ -10,7 +10,7 @@ PIP := $(RUN) pip --disable-pip-version-check install --quiet
 help:
 	@echo "make demo   set up, then interpolate a beating-heart phantom with a known truth; results in demo-output/"
 	@echo "make test   set up, then run every test"
-	@echo "make lint   check the style of the code"
+	@echo "make lint   check the style and the types of the code"
 	@echo "make clean  remove .venv and demo-output/"
 	@echo "Variables: PYTHON=python3 (3.9 to 3.13), VENV=.venv; pip's own settings are respected."
 
@@ -22,6 +22,7 @@ test: $(VENV)/.ready-dev
 
 lint: $(VENV)/.ready-dev
 	$(RUN) ruff check .
+	$(RUN) mypy
 
 clean:
 	rm -rf $(VENV) demo-output

@@ -1,4 +1,4 @@
-"""Progress is data: bars, JSON lines and Qt widgets are views of it."""
+"""Progress as data: bars, JSON lines and Qt widgets show it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from .errors import Cancelled
 
 @dataclass(frozen=True)
 class Progress:
-    """One moment of a run.
+    """The progress of a run at one time.
 
-    stage: `reading`, `adaptation`, `interpolation` or `writing`.
-    fraction: of the whole run, 0 to 1, never falling.
-    message: one short line for a person, without any patient identifier.
-    metrics: numbers of this moment, such as `{"iteration": 12, "loss": 0.031}`.
+    Parameters
+    ----------
+    stage : str
+        "reading", "adaptation", "interpolation" or "writing".
+    fraction : float
+        Part of the whole run that is done, from 0 to 1; it never decreases.
+    message : str
+        One short line for the user, without any patient identifier.
+    metrics : dict of str to float
+        Numbers, such as `{"iteration": 12, "loss": 0.031}`.
     """
 
     stage: str
@@ -30,22 +36,22 @@ CancelCheck = Callable[[], bool]
 
 
 def ignore(progress: Progress) -> None:
-    """The progress callback of those who do not ask for any."""
+    """Do nothing: the default progress callback."""
 
 
 def never() -> bool:
-    """The cancel check of those who never cancel."""
+    """Return False: the default cancel check."""
     return False
 
 
 def stop_if(cancelled: CancelCheck) -> None:
-    """Raise `Cancelled` if a cancel was asked for. Called at every iteration of every loop that takes time."""
+    """Raise `Cancelled` if a cancel was asked for; called at every iteration of every loop that takes time."""
     if cancelled():
         raise Cancelled("The run was cancelled; nothing was written.")
 
 
 class Stopwatch:
-    """Seconds since the start, and an estimate of those that remain, from the fraction done."""
+    """Called with the fraction done, returns the seconds since the start and an estimate of those that remain."""
 
     def __init__(self) -> None:
         self._began = clock.monotonic()

@@ -19,7 +19,7 @@ SCHEMES = ("naive", "online", "mini-batch")
 NO_ADAPTATION = "none"
 DEFAULT_AUXILIARY = "agreement"
 
-_S = TypeVar("_S", bound="Settings")
+_S = TypeVar("_S", bound="SettingsBase")
 
 
 def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optional[str] = None, group: str = "",
@@ -52,13 +52,13 @@ def option(default: Any, help: str, *, flags: Sequence[str] = (), metavar: Optio
 
 
 def auxiliary_option(default: str, tasks: Iterable[str]) -> Any:
-    """Return the field of the auxiliary task of an axis that knows some tasks."""
+    """Return the field of the auxiliary task of an axis that has some tasks."""
     names = tuple(tasks)
     return option(default, f"what the network trains itself on: {', '.join(names)}, or {NO_ADAPTATION} for the base "
                   "weights' answer", metavar="TASK", choices=(NO_ADAPTATION, *names), choice="auxiliary task")
 
 
-class Settings:
+class SettingsBase:
     """What all settings classes share: checks by field, and JSON both ways."""
 
     def __post_init__(self) -> None:
@@ -103,11 +103,11 @@ def types_of(cls: type) -> Dict[str, Any]:
 
 def is_settings(kind: Any) -> bool:
     """Whether the type of a field is itself a settings class."""
-    return isinstance(kind, type) and issubclass(kind, Settings)
+    return isinstance(kind, type) and issubclass(kind, SettingsBase)
 
 
 @dataclass(frozen=True)
-class AdaptationSettings(Settings):
+class AdaptationSettings(SettingsBase):
     """How the network adapts to the patient before it interpolates.
 
     Parameters
@@ -145,7 +145,7 @@ MACHINE = "the machine"
 
 
 @dataclass(frozen=True)
-class InterpolationSettings(Settings):
+class InterpolationSettings(SettingsBase):
     """The settings of one run.
 
     Parameters

@@ -25,7 +25,8 @@ TIMES = tuple(n / 10 for n in range(1, 10))
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("TTT4D_DATA", "../shared/data/acdc"))
+    parser.add_argument("--data", default=os.environ.get("TTT4D_DATA"), help="folder in the ACDC layout "
+                        "(default: $TTT4D_DATA)")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     options = Options(device=args.device)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ttt4d
 from ttt4d.adaptation.task import AuxiliaryTask
+from ttt4d.temporal import models
 from ttt4d.temporal.auxiliary import TASKS, task_class
 from ttt4d.temporal.auxiliary.agreement import Agreement, lncc, structure
 from ttt4d.temporal.auxiliary.reconstruction import Reconstruction
@@ -205,16 +213,59 @@ def test_an_image_without_a_way_up_has_no_right_answer(network, small):
     assert sum(losses) / 40 > 1.25
 
 
-def test_a_new_task_is_a_loss_and_the_rest_is_there(network):
-    class Brightness(AuxiliaryTask):
-        iterations, learning_rate = 5, 1e-2
+# What a new task is: one file with a subclass, and one entry.
+BRIGHTNESS = """
+from ...adaptation.task import AuxiliaryTask
 
-        def loss(self, network, batch, generator):
-            return (network.features(batch.phases, batch.strides)[0].mean() - 0.5) ** 2
+class Brightness(AuxiliaryTask):
+    iterations = 3
+    learning_rate = 1e-2
 
-    task, batch = Brightness(), on_canvas((3, 12, 12))
-    optimizer = task.optimizer(network, 1e-2)
-    before = task.loss(network, batch, seeded())
-    before.backward()
-    optimizer.step()
-    assert task.loss(network, batch, seeded()) < before
+    def loss(self, network, batch, generator):
+        return (network.features(batch.phases, batch.strides)[0].mean() - 0.5) ** 2
+"""
+
+# The new task on its whole way: fresh weights, a file without it, settings by name, a run.
+WITH_BRIGHTNESS = """
+import sys
+import numpy as np
+from ttt4d import Geometry, InterpolationSettings, Interpolator, Volume
+from ttt4d.temporal import models
+
+assert "brightness" in models.new_model().tasks
+grid = Geometry((3, 20, 20), (8.0, 1.5, 1.5))
+pair = [Volume(np.random.default_rng(n).integers(0, 400, grid.shape).astype(np.int16), grid) for n in (0, 1)]
+settings = InterpolationSettings.from_json({"frames": 1, "adaptation": {"auxiliary": "brightness"}})
+result = Interpolator(sys.argv[1], "cpu").run(pair, settings)
+list(result.frames)
+adaptation, = result.report["adaptation"]
+print(len(adaptation["losses"]), adaptation["kept"], adaptation["losses"][-1] < adaptation["losses"][0])
+"""
+
+
+def test_a_new_task_is_a_loss_and_an_entry_and_the_rest_is_there(tmp_path, small_weights):
+    """Done to a copy of the engine, as the contributors' page describes it."""
+    engine = tmp_path / "ttt4d"
+    shutil.copytree(Path(ttt4d.__file__).parent, engine, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    (engine / "temporal" / "auxiliary" / "brightness.py").write_text(BRIGHTNESS)
+    registry = engine / "temporal" / "auxiliary" / "__init__.py"
+    entries = registry.read_text()
+    assert entries.count("TASKS = {\n") == 1
+    registry.write_text(entries.replace("TASKS = {\n", 'TASKS = {\n    "brightness": "brightness.Brightness",\n'))
+    done = subprocess.run([sys.executable, "-c", WITH_BRIGHTNESS, small_weights], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"})
+    assert done.stdout.split() == ["3", "True", "True"], done.stderr
+
+
+def test_a_bug_in_a_task_is_a_bug_and_not_damaged_weights(small_weights, monkeypatch):
+    def broken(self, settings):
+        raise TypeError("a mistake of its author")
+
+    monkeypatch.setattr(Reconstruction, "__init__", broken)
+    with pytest.raises(TypeError, match="mistake of its author"):
+        models.load(small_weights)
+
+
+def test_a_task_without_its_number_of_steps_says_so_when_it_is_written():
+    with pytest.raises(TypeError, match="Forgetful has no iterations"):
+        type("Forgetful", (AuxiliaryTask,), {"learning_rate": 1e-3})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from shell import SMALL, files_in, pair, start  # noqa: F401 - fixtures
+from shell import SMALL, files_in
 from ttt4d.commands import cli
 from ttt4d.images.resampling import to_sitk
 from ttt4d.images.volume import Volume

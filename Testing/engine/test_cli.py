@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from shell import SMALL, files_in, pair, start  # noqa: F401 - fixtures
+from shell import SMALL, files_in
 from ttt4d.commands import cli
 from ttt4d.commands.job import Job
 from ttt4d.commands.progress_bar import ProgressBar

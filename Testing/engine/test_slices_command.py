@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shell import files_in, start  # noqa: F401 - fixtures
+from shell import files_in
 from ttt4d.commands import cli, slices_inputs
 from ttt4d.commands.slices_job import SlicesJob
 from ttt4d.commands.slices_request import SlicesRequest
@@ -381,7 +381,7 @@ def test_an_existing_output_survives_a_run_that_fails(slice_weights, monkeypatch
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a signal of POSIX")
-def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(start, slice_weights, tmp_path):  # noqa: F811
+def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(start, slice_weights):
     written("in.nrrd")
     child = start("-m", "ttt4d", "slices", "in.nrrd", "-o", "out.nrrd", "--factor", "4", "--iterations", "10000",
                   "--weights", slice_weights)
@@ -398,7 +398,7 @@ def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(start,
 # -- the worker --------------------------------------------------------------------------------------------------------
 
 
-def test_the_worker_takes_a_request_of_this_axis(start, slice_weights):  # noqa: F811
+def test_the_worker_takes_a_request_of_this_axis(start, slice_weights):
     written("in.nrrd")
     child = start("-m", "ttt4d", "worker")
     request = {"axis": "slices", "volume": "in.nrrd", "output": "out.nrrd", "preview": None, "settings": {

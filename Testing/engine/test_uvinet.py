@@ -94,9 +94,13 @@ def test_training_goes_on_from_its_checkpoint(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(frames, isVector=False), str(patient / "patient001_4d.nii.gz"))
     (tmp_path / "index.csv").write_text("patient,split,spacing_known\n001,train,no\n")
     out = tmp_path / "uvinet.pt"
-    first = uvinet.train(str(tmp_path), out, minutes=0.01)["steps"]
-    assert first > 0
-    assert uvinet.train(str(tmp_path), out, minutes=0.01)["steps"] > first
+    assert uvinet.train(str(tmp_path), out, steps=1) == 1
+    before = uvinet._load(out)["model"]
+    told = []
+    assert uvinet.train(str(tmp_path), out, steps=3, report=lambda step, loss: told.append(step)) == 3
+    assert told == [2, 3]
+    after = uvinet._load(out)["model"]
+    assert any(not torch.equal(before[key], after[key]) for key in before)
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):

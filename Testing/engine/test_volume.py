@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ttt4d.errors import GeometryError
@@ -67,7 +67,16 @@ def test_grids_differ_exactly_where_a_voxel_lies_elsewhere(voxels, longer, turne
                      ((0.0, -s, c), (0.0, c, s), (1.0, 0.0, 0.0)))
     everywhere = np.stack(np.meshgrid(*map(range, one.shape), indexing="ij"), axis=-1)
     apart = np.linalg.norm(one.index_to_world(everywhere) - other.index_to_world(everywhere), axis=-1).max()
+    assume(abs(apart - 1e-2) > 1e-9)  # at the tolerance itself rounding decides: see the next test
     assert (one.differences(other) != "") == (apart > 1e-2)
+
+
+def test_grids_moved_by_exactly_the_tolerance_agree_and_by_more_they_differ():
+    """In binary fractions, which hold every sum exactly, so that rounding has no say."""
+    one, tolerance = Geometry((5, 4, 3), (1.0, 1.0, 1.0)), 2.0**-7
+    moved, further = (Geometry((5, 4, 3), (1.0, 1.0, 1.0), (mm, 0.0, 0.0)) for mm in (tolerance, tolerance + 2.0**-20))
+    assert one.differences(moved, tolerance) == ""
+    assert "origin" in one.differences(further, tolerance)
 
 
 STEP = np.array([[0.0, 0.0, 1.5], [0.0, 1.5, 0.0], [8.0, 0.0, 0.0]])  # along (k, j, i), LPS mm

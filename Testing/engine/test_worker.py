@@ -12,7 +12,7 @@ import time
 import pytest
 import SimpleITK as sitk
 
-from shell import files_in, pair, start  # noqa: F401 - fixtures
+from shell import files_in
 from ttt4d.images.readers import read_sequence
 from ttt4d.images.resampling import to_sitk
 from ttt4d.images.volume import Geometry

@@ -114,7 +114,7 @@ class Adaptation:
         """Take `iterations` passes over the batches, each step w <- w - lr * grad L_g(b).
 
         Afterwards the weights are restored if the task's held-out loss has not fallen by its `least_gain`, so that a
-        learning rate that is too large cannot make the images worse.
+        learning rate that is too large cannot make the result worse.
         """
         before, expected = copy.deepcopy(self.learning.state_dict()), self.held_out_loss(batches)
         for _ in range(self.iterations):
@@ -141,7 +141,10 @@ class Adaptation:
 
     @torch.no_grad()
     def held_out_loss(self, batches: Numbered) -> float:
-        """Return the mean of the task's held-out loss over the batches; its random draws are the same at every call."""
+        """Return the mean of the task's held-out loss over the batches.
+
+        The draws have a fixed seed of their own and are never used for a step.
+        """
         generator = Generator().manual_seed(self.seed + 1)
         losses = [self._of(self.task.held_out_loss, batch, generator) for _, batch in batches]
         return torch.stack(losses).mean().item()

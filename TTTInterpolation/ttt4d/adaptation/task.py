@@ -85,7 +85,7 @@ class AuxiliaryTask(nn.Module):
         raise NotImplementedError
 
     def held_out_loss(self, network: Any, batch: Any, generator: Generator) -> Tensor:
-        """Return the loss that an adaptation has to lower, a scalar; otherwise its steps are undone.
+        """Return the loss, a scalar, that an adaptation has to lower; otherwise its steps are undone.
 
         Here it is the mean auxiliary loss over four random draws.
         """

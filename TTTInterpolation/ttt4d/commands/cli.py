@@ -29,14 +29,14 @@ COMMANDS = {
 EXIT_STATUS = """\
 exit status:
   0    done
-  2    something to mend in the input, the settings or the output; one sentence on standard error says what
+  2    an error in the input, the settings or the output that the user can fix; standard error says what
   3    a bug; its traceback is on standard error
   130  interrupted; no half-written file is left
 """
 
 
 def run(arguments: Optional[Sequence[str]] = None) -> int:
-    """Run one command; returns its exit status."""
+    """Run one command and return its exit status."""
     try:
         parsed = _parse(sys.argv[1:] if arguments is None else list(arguments))
         status = parsed.run(parsed)
@@ -47,7 +47,7 @@ def run(arguments: Optional[Sequence[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except SystemExit as finished:  # --help and --version
-        return finished.code or EXIT_OK
+        return int(finished.code or EXIT_OK)
     except BaseException as error:
         status, sentence = failure(error)
         if status == EXIT_INTERNAL_ERROR:
@@ -67,7 +67,7 @@ def _parse(arguments: List[str]) -> argparse.Namespace:
     def style(prog: str) -> argparse.HelpFormatter:
         return argparse.RawDescriptionHelpFormatter(prog, width=100, max_help_position=32)
 
-    parser = _Parser("ttt4d", description="The missing phase_times of a 4D medical image, by test-time training.\n"
+    parser = _Parser("ttt4d", description="The missing moments of a 4D medical image, by test-time training.\n"
                      "Not for clinical use.", epilog=EXIT_STATUS, formatter_class=style, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"ttt4d {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)

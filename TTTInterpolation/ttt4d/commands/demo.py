@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import List
 
 from ..progress import never
+from ..report import JobReport
 from .exit_status import EXIT_OK
 from .job import Job
 from .progress_bar import ProgressBar
@@ -18,12 +20,14 @@ from .settings_arguments import add_settings, settings_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("-o", "--output", default="demo-output", metavar="FOLDER",
                         help="where the phantom, the 4D file, the report and the picture go (default: demo-output)")
     add_settings(parser, without=("cyclic",))
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Run the demo and return its exit status."""
     folder = arguments.output
     phases = [os.path.join(folder, name) for name in ("end_diastole.nrrd", "end_systole.nrrd")]
     request = Request(os.path.join(folder, "heart.seq.nrrd"), tuple(phases), settings=settings_of(arguments),
@@ -35,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _write_phantom(folder: str, paths: list) -> None:
+def _write_phantom(folder: str, paths: List[str]) -> None:
     import SimpleITK as sitk
 
     from ..images.output_paths import writing
@@ -49,7 +53,7 @@ def _write_phantom(folder: str, paths: list) -> None:
             sitk.WriteImage(to_sitk(volume), path, True)
 
 
-def _compare(request: Request, report: dict, preview_path: str) -> None:
+def _compare(request: Request, report: JobReport, preview_path: str) -> None:
     """Print PSNR against the truth, ours and blending's, from the file that was written; draw all three."""
     import numpy as np
 

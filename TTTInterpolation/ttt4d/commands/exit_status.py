@@ -15,7 +15,7 @@ TERMINATION_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") i
 
 
 def failure(error: BaseException) -> Tuple[int, str]:
-    """Exit status and one sentence for whatever stopped a command."""
+    """Return the exit status and one sentence for the error that stopped a command."""
     if isinstance(error, UserError):
         return EXIT_USER_ERROR, str(error)
     if isinstance(error, (KeyboardInterrupt, Cancelled)):

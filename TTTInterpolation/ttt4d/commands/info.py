@@ -1,4 +1,4 @@
-"""What there is on this machine: devices, auxiliary tasks, schemes, and packaged weights."""
+"""Devices, auxiliary tasks, schemes and packaged weights of this installation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from .exit_status import EXIT_OK
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("--json", action="store_true", help="print it as one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Print what is there and return the exit status."""
     found = info()
     if arguments.json:
         print(json.dumps(found))
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def info() -> Dict[str, Any]:
-    """As plain data; a description is one line for a person."""
+    """Return the same as plain data; a description is one line for the user."""
     from .. import devices, weights
     from ..temporal import models
 

@@ -21,6 +21,7 @@ from .settings_arguments import add_settings, settings_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument("inputs", nargs="+", metavar="PHASE",
                         help=f"two phases (or more) in order of time, or one sequence: {READABLE}")
     parser.add_argument("-o", "--output", required=True, metavar="OUT",
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Interpolate and return the exit status."""
     one = len(arguments.inputs) == 1
     request = Request(arguments.output, () if one else tuple(arguments.inputs), arguments.inputs[0] if one else None,
                       settings_of(arguments), arguments.displacements, arguments.report, arguments.preview)

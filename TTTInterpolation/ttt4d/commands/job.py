@@ -98,7 +98,8 @@ class BaseJob:
                 frame_written(number, frame.index, frame.acquired, path)
                 stop_if(cancelled)
             progress(Progress("writing", 0.98, "Putting the result in place"))
-            report.update(peak_memory_mib=peak_memory_mib(), peak_gpu_memory_mib=peak_gpu_memory_mib(report["device"]))
+            report["peak_memory_mib"] = peak_memory_mib()
+            report["peak_gpu_memory_mib"] = peak_gpu_memory_mib(report["device"])
             report["seconds"] = {stage: round(seconds, 3) for stage, seconds in report["seconds"].items()}
             outputs.finish()
         except BaseException as error:
@@ -133,7 +134,7 @@ class Job(BaseJob):
         report = result.report
         report["messages"][:0] = messages
         report["seconds"].update(reading=read - loaded, loading=loaded - began, writing=0.0)
-        report.update(versions=versions(), date=now())
+        report["versions"], report["date"] = versions(), now()
         self._write(FrameOutputs(self.request, report, inputs, result.index), result.frames, progress, frame_written,
                     cancelled)
         return report

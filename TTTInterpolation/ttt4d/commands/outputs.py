@@ -60,7 +60,7 @@ class Outputs:
 
     def finish(self) -> None:
         """Write the preview and the report, which are complete after the last frame."""
-        if self._preview is not None and self._request.preview is not None:
+        if self._preview is not None and self._preview_file is not None and self._request.preview is not None:
             with writing(self._request.preview):
                 self._preview.save(self._preview_file, os.path.splitext(self._request.preview)[1])
         if self._report_file is not None and self._request.report is not None:

@@ -1,4 +1,4 @@
-"""Progress on a terminal."""
+"""A progress bar for the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from ..progress import Progress, ProgressCallback, Stopwatch
 
 
 class ProgressBar:
-    """Progress as a bar with stage and remaining time, on a terminal only."""
+    """Shows progress as a bar with stage and remaining time, on a terminal only.
+
+    Parameters
+    ----------
+    file : file object, optional
+        Where to draw; by default standard error.
+    disable : bool, optional
+        Whether to draw nothing; by default where `file` is no terminal.
+
+    Examples
+    --------
+    >>> import io
+    >>> with ProgressBar(io.StringIO()) as progress:
+    ...     progress(Progress("reading", 0.5, "Half of it"))
+    """
 
     def __init__(self, file: Any = None, disable: Optional[bool] = None) -> None:
         from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""What is wanted of one job, as plain data: the command line and the worker both make one of these."""
+"""The request for one job, as plain data: the command line and the worker both make one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,36 @@ PREVIEWS = (".png", ".gif")
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted, as plain data.
+    """What one job reads, does and writes.
 
-    phases: paths of two or more volumes in order of time; or sequence: one path that holds them all.
-    output: a `.seq.nrrd`, `.nii.gz` or `.nii` file, or a folder.
-    displacements: a folder for one motion field a frame; report: a .json file; preview: a .png or .gif picture.
-    phase_times: when each phase was acquired, rising, in any unit; without, what the sequence says itself, or evenly.
+    Parameters
+    ----------
+    output : str
+        Path of the result; see `ttt4d.images.writers.open_writer`.
+    phases : tuple of str
+        Paths of two or more volumes in order of time.
+    sequence : str, optional
+        Path of one file or folder that holds all phases, instead of `phases`.
+    settings : InterpolationSettings
+        How to interpolate.
+    displacements : str, optional
+        Path of a folder for one displacement field a frame.
+    report : str, optional
+        Path of a .json file with the report.
+    preview : str, optional
+        Path of a .png or .gif picture.
+    phase_times : tuple of float
+        When each phase was acquired, strictly increasing, in any unit. By default as the sequence tells, or evenly.
+
+    Raises
+    ------
+    SettingsError, OutputError
+        The request contradicts itself, or a value is not allowed.
+
+    Examples
+    --------
+    >>> Request("heart.seq.nrrd", ("ed.nii.gz", "es.nii.gz")).inputs
+    ('ed.nii.gz', 'es.nii.gz')
     """
 
     output: str
@@ -55,18 +79,24 @@ class Request:
 
     @property
     def inputs(self) -> Tuple[str, ...]:
+        """The paths of all inputs."""
         return self.phases if self.sequence is None else (*self.phases, self.sequence)
 
     @property
     def outputs(self) -> Tuple[str, ...]:
+        """The paths of all outputs."""
         return (self.output, *(p for p in (self.displacements, self.report, self.preview) if p is not None))
 
     def to_json(self) -> Dict[str, Any]:
+        """Return the request as plain data."""
         return {**dataclasses.asdict(self), "settings": self.settings.to_json()}
 
     @classmethod
-    def from_json(cls, values: Any) -> "Request":
-        """The request of a JSON object; names left out take their defaults, unknown names raise `SettingsError`."""
+    def from_json(cls, values: Any) -> Request:
+        """Return the request of a JSON object.
+
+        Names left out take their defaults. Raises `SettingsError` for an unknown name.
+        """
         given = entries_of(values, cls, ("output",))
         return cls(**{**given, "settings": InterpolationSettings.from_json(given.get("settings", {}))})
 

@@ -1,1 +1,1 @@
-"""How good the frames are: data sets, metrics, protocols, peers, distribution shifts. Importing this loads no torch."""
+"""Metrics, protocols, peers, distribution shifts and tables that tell how good the frames are."""

@@ -1,4 +1,4 @@
-"""The figure of a report: how far each method is from the acquired frame, over the time between the phases."""
+"""The figure of a report: how much better each method is than the first, over the time between the phases."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ BINS = 8
 
 
 def gains_over_time(report: Mapping[str, Any]) -> Tuple[List[float], Dict[str, List[float]]]:
-    """Middles of equal parts of the time, and for each method after the first its mean gain in PSNR (dB) over the
-    first.
+    """Average the gains in PSNR over equal parts of the time.
+
+    Parameters
+    ----------
+    report : mapping
+        What `ttt4d.evaluation.protocol.evaluate` returns.
+
+    Returns
+    -------
+    tuple of list and dict
+        The middles of those parts of the time that have frames, and for each method after the first its mean gain in
+        dB over the first.
     """
     methods = list(report["methods"])
     sums = {name: [0.0] * BINS for name in methods}
@@ -27,7 +37,15 @@ def gains_over_time(report: Mapping[str, Any]) -> Tuple[List[float], Dict[str, L
 
 
 def draw(report: Mapping[str, Any], path: str) -> None:
-    """Write the figure as a picture; needs matplotlib (the extra `peers`)."""
+    """Draw the gains over time and write them as a picture; needs matplotlib (the extra `peers`).
+
+    Parameters
+    ----------
+    report : mapping
+        What `ttt4d.evaluation.protocol.evaluate` returns.
+    path : str
+        The picture to write: .png, .pdf or .svg.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,36 +1,47 @@
 """Every method that can be measured, by name.
 
-`blend`, the registration peers, the published UVI-Net (`uvinet`, and `uvinet-ttt` with its test-time training as
-written), and ours: `base` (no adaptation), `default` (what a user gets), and each auxiliary task with a scheme, as
-`rotation-online`; a task alone means `online`. `general/base` takes other weights than those of the run.
+`blend`; the registrations `demons`, `elastix`, `syn` and `greedy`; the published UVI-Net (`uvinet`, and `uvinet-ttt`
+with its test-time training as its code does it); and ours: `base` (no adaptation), `default` (what a user gets), and
+each auxiliary task with a scheme, such as `rotation-online`. A task alone means `online`. `general/base` takes other
+weights than those of the run.
+
+A new method is a subclass of `Method` and one entry in `METHODS`.
 """
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import SettingsError
-from ..images.datasets import Triple
-from ..images.volume import Geometry, Volume
+from ..images.volume import Geometry, Triple, Volume
 from ..settings import NO_ADAPTATION, SCHEMES, AdaptationSettings, InterpolationSettings
 from ..temporal.auxiliary import TASKS
-from .baselines import Blend, Demons, Elastix, SyN
+from .baselines import Blend, Demons, Elastix, Greedy, SyN
 from .protocol import Method, Pair
 
 if TYPE_CHECKING:  # torch is imported by the methods that need it
-    import torch
-
-    from ..temporal.canvas import Canvas
-    from ..temporal.phase_pair import PhasePair
+    from ..temporal.adapted import Adapted
 
 
 @dataclass(frozen=True)
 class Options:
-    """Of a run: weights (a name or file) for ours, a checkpoint of `evaluation.uvinet`, the device, and the seed."""
+    """What methods need to know of a run.
+
+    Parameters
+    ----------
+    weights : str
+        Name or file of the weights of our methods.
+    uvinet : str, optional
+        Checkpoint of UVI-Net, as `ttt4d train --model uvinet` writes it.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    seed : int
+        Seed of every random number.
+    """
 
     weights: str = "cardiac"
     uvinet: Optional[str] = None
@@ -39,7 +50,15 @@ class Options:
 
 
 class TTT4D(Method):
-    """The engine itself, one case at a time."""
+    """The engine itself. A single call adapts to one case; in a cohort the batches of the scheme are the cases.
+
+    Parameters
+    ----------
+    options : Options
+        Weights, device and seed.
+    adaptation : AdaptationSettings
+        How it adapts.
+    """
 
     def __init__(self, options: Options, adaptation: AdaptationSettings) -> None:
         from ..temporal.pipeline import Interpolator
@@ -48,59 +67,30 @@ class TTT4D(Method):
                                               adaptation=adaptation)
         self.interpolator = Interpolator(options.weights, options.device)
 
-    def __call__(self, phase0, phase1, times, spacing):
-        settings = InterpolationSettings.from_json({**self.settings.to_json(), "times": tuple(times)})
-        result = self.interpolator.run([_volume(phase0, spacing), _volume(phase1, spacing)], settings)
-        return [frame.array for frame in result.frames if not frame.acquired]
+    def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
+                 spacing: Optional[Triple]) -> Sequence[np.ndarray]:
+        """Adapt to one case and interpolate; see `Method.__call__`."""
+        return self._frames(self.interpolator.adapt(as_volumes(phase0, phase1, spacing), self.settings), times)
+
+    def cohort(self, pairs: Sequence[Pair]) -> Iterator[Sequence[np.ndarray]]:
+        """Adapt to the cases with the scheme, and interpolate each with the weights reached for it."""
+        patients = [as_volumes(pair.phase0, pair.phase1, pair.spacing) for pair in pairs]
+        for pair, adapted in zip(pairs, self.interpolator.adapt_cohort(patients, self.settings)):
+            yield self._frames(adapted, pair.times)
+
+    def _frames(self, adapted: Adapted, times: Sequence[float]) -> Sequence[np.ndarray]:
+        return [frame.array for frame in self.interpolator.interpolate(adapted, times) if not frame.acquired]
 
 
-class TTT4DCohort(TTT4D):
-    """The engine on a cohort, for `naive` and `mini-batch`: its batches are the cases.
-
-    One loop of adaptation runs through the cases, and each is interpolated with the weights the loop has reached.
-    """
-
-    def prepare(self, pairs: Sequence[Pair]) -> None:
-        self.adapted = self._adapted(pairs)
-
-    def _adapted(self, pairs: Sequence[Pair]) -> Iterator[None]:
-        from ..adaptation.schemes import LOOPS, Adaptation
-
-        chosen, device, base = self.settings.adaptation, self.interpolator.device, self.interpolator.model
-        adaptation = Adaptation.of(base, chosen, device, self.settings.seed)
-        # From here on the engine interpolates with the network that the loop adapts, and does not adapt by itself.
-        self.settings = InterpolationSettings.from_json(
-            {**self.settings.to_json(), "adaptation": {"auxiliary": NO_ADAPTATION}})
-        self.interpolator = copy.copy(self.interpolator)
-        self.interpolator.model = type(base)(adaptation.network, base.tasks, base.card)
-        batches = [on_canvas(pair, len(base.network.settings.features), device)[1] for pair in pairs]
-        yield from LOOPS[chosen.scheme](adaptation, batches)
-
-    def __call__(self, phase0, phase1, times, spacing):
-        next(self.adapted)
-        return super().__call__(phase0, phase1, times, spacing)
-
-
-def on_canvas(pair: Pair, levels: int, device: torch.device) -> Tuple[Canvas, PhasePair]:
-    """A pair as the engine's network, of so many levels, sees it on a device."""
-    import torch
-
-    from ..temporal.canvas import Canvas
-    from ..temporal.memory import canvas_voxels
-    from ..temporal.phase_pair import PhasePair
-
-    canvas = Canvas.fit(_volume(pair.phase0, pair.spacing).geometry, levels, canvas_voxels(device, pair.phase0.size))
-    phases = [canvas.scaled_phase(torch.from_numpy(p)[None, None]) for p in (pair.phase0, pair.phase1)]
-    return canvas, PhasePair(torch.cat(phases).to(device), canvas.strides)
-
-
-def _volume(array: np.ndarray, spacing: Optional[Triple]) -> Volume:
-    return Volume(np.ascontiguousarray(array, dtype=np.float32), Geometry(array.shape, spacing or (1.0, 1.0, 1.0)))
+def as_volumes(phase0: np.ndarray, phase1: np.ndarray, spacing: Optional[Triple]) -> Tuple[Volume, Volume]:
+    """Return two phases (k, j, i) as volumes; voxels of 1 mm if the spacing is unknown."""
+    grid = Geometry(phase0.shape, spacing or (1.0, 1.0, 1.0))
+    return (Volume(np.ascontiguousarray(phase0, dtype=np.float32), grid),
+            Volume(np.ascontiguousarray(phase1, dtype=np.float32), grid))
 
 
 def _ours(task: str, scheme: str) -> Callable[[Options], Method]:
-    cls = TTT4D if scheme == "online" else TTT4DCohort
-    return lambda options: cls(options, AdaptationSettings(auxiliary=task, scheme=scheme))
+    return lambda options: TTT4D(options, AdaptationSettings(auxiliary=task, scheme=scheme))
 
 
 def _uvinet(adapt: bool) -> Callable[[Options], Method]:
@@ -108,7 +98,7 @@ def _uvinet(adapt: bool) -> Callable[[Options], Method]:
         from .uvinet import UVINetMethod
 
         if options.uvinet is None:
-            raise SettingsError("uvinet needs --uvinet FILE: make it with python -m ttt4d.evaluation.uvinet.")
+            raise SettingsError("uvinet needs --uvinet FILE: make it with ttt4d train --model uvinet.")
         return UVINetMethod(options.uvinet, adapt, options.seed)
 
     return make
@@ -119,6 +109,7 @@ METHODS: Dict[str, Callable[[Options], Method]] = {
     "demons": lambda options: Demons(),
     "elastix": lambda options: Elastix(),
     "syn": lambda options: SyN(),
+    "greedy": lambda options: Greedy(),
     "uvinet": _uvinet(adapt=False),
     "uvinet-ttt": _uvinet(adapt=True),
     "base": _ours(NO_ADAPTATION, "online"),
@@ -129,10 +120,25 @@ METHODS: Dict[str, Callable[[Options], Method]] = {
 
 
 def make_method(name: str, options: Options = Options()) -> Method:
-    """The method of a name, `METHOD` or `WEIGHTS/METHOD`. Raises SettingsError for a name nobody knows."""
+    """Make a method by its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `METHODS`, or WEIGHTS/METHOD to take other weights than those of the options.
+    options : Options
+        What the method needs to know of the run.
+
+    Raises
+    ------
+    SettingsError
+        If there is no method of this name, or it needs an option that is missing.
+    UserError
+        If the method needs weights that cannot be loaded.
+    """
     weights, _, method = name.rpartition("/")
     if method not in METHODS:
         raise SettingsError(f"Unknown method '{method}': choose one of {', '.join(METHODS)}.")
     if weights:
-        options = Options(weights, options.uvinet, options.device, options.seed)
+        options = dataclasses.replace(options, weights=weights)
     return METHODS[method](options)

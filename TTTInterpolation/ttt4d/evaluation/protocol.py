@@ -1,19 +1,21 @@
-"""How a method is measured: which frames it is given, which it has to find, and what is counted.
+"""How a method is measured: which frames it is given, which frames it has to find, and what is counted.
 
-Every frame is scaled to [0, 1] by its own minimum and maximum. A method gets the two phases and the times of the frames
-strictly between them; what it returns is cut off at 0 and 1, where all true frames lie, for all methods alike, and not
-scaled. Figures are means over all frames of all cases, not of case means, with their standard error.
+Every frame is scaled to [0, 1] by its own minimum and maximum. A method receives the two phases and the times of the
+frames strictly between them. Its frames are clipped to [0, 1], where all true frames lie, but not scaled again; this is
+the same for all methods. Figures are means over all frames of all cases, not means of case means, with their standard
+error.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..images.datasets import Case, Triple, unit_range
+from ..images.datasets import Case, unit_range
+from ..images.volume import Triple
 from .metrics import METRICS
 from .shifts import Shift
 
@@ -22,22 +24,41 @@ CURVE_BINS = 10
 
 @dataclass(frozen=True)
 class Protocol:
-    """words: what it does, for tables and reports.
+    """The grid on which methods are measured.
 
-    fit: brings the frames (T, k, j, i) of a case, in its own intensities, onto the grid of methods and figures.
-    comparable: with the published tables, `cardiac` or `lung`; empty where figures do not compare with them.
+    Parameters
+    ----------
+    description : str
+        What the protocol does, for tables.
+    fit : callable
+        Brings the frames (T, k, j, i) of a case, in the intensities of its file, onto the grid of methods and figures.
+    comparable : str
+        The published table whose figures compare, "cardiac" or "lung"; empty if none does.
     """
 
-    words: str
+    description: str
     fit: Callable[[np.ndarray], np.ndarray]
     comparable: str = ""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One case, ready to be measured: all intensities in [0, 1].
+    """One case, ready to be measured. All intensities are in [0, 1].
 
-    phase0, phase1: (k, j, i) float32; truth: (N, k, j, i), the frame of each time; spacing: mm along (k, j, i) or None.
+    Parameters
+    ----------
+    name : str
+        Name of the case.
+    phase0, phase1 : ndarray of shape (k, j, i), float32
+        The two given phases.
+    times : tuple of float
+        Time of each frame to find, between 0 (phase 0) and 1 (phase 1).
+    truth : ndarray of shape (len(times), k, j, i)
+        The acquired frames at these times.
+    spacing : tuple of float, or None
+        Voxel spacing in mm along (k, j, i); None if it is unknown.
+    group : str
+        Source or diagnosis of the case; tables have a row for each. Empty if it is unknown.
     """
 
     name: str
@@ -46,29 +67,54 @@ class Pair:
     times: Tuple[float, ...]
     truth: np.ndarray
     spacing: Optional[Triple]
+    group: str = ""
 
 
 class Method:
-    """Something that finds frames. Subclasses say how; one object measures one data set."""
-
-    def prepare(self, pairs: Sequence[Pair]) -> None:
-        """Called once with all cases before the first is interpolated, for methods that learn from the whole cohort."""
+    """A way to find the frames between two phases. Subclasses define `__call__`; calls may come in any order."""
 
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
-        """The frames (k, j, i) at the times, from two phases (k, j, i) in [0, 1]; spacing as in `Pair`."""
+        """Return the frames at the given times.
+
+        Parameters
+        ----------
+        phase0, phase1 : ndarray of shape (k, j, i), float32
+            The two phases, intensities in [0, 1].
+        times : sequence of float
+            Times strictly between 0 (phase 0) and 1 (phase 1).
+        spacing : tuple of float, or None
+            Voxel spacing in mm along (k, j, i); None if it is unknown.
+
+        Returns
+        -------
+        sequence of ndarray of shape (k, j, i)
+            One frame for each time, in the same order.
+        """
         raise NotImplementedError
+
+    def cohort(self, pairs: Sequence[Pair]) -> Iterator[Sequence[np.ndarray]]:
+        """Yield the frames of each pair, in the order of the pairs.
+
+        A method that learns from the whole cohort before or while it interpolates overrides this. Here every pair is
+        independent of the others.
+        """
+        for pair in pairs:
+            yield self(pair.phase0, pair.phase1, pair.times, pair.spacing)
 
 
 def centre_box(size: Tuple[int, int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Frames (T, k, j, i) cut and zero-padded about their centre to a size (k, j, i), as the published code does."""
+    """Return a function that crops and zero-pads frames (T, k, j, i) about their centre to a size (k, j, i).
+
+    The published code prepares ACDC in this way.
+    """
 
     def fit(frames: np.ndarray) -> np.ndarray:
-        for axis, wanted in enumerate(size, 1):
-            there = frames.shape[axis]
-            first = max(0, (there - wanted) // 2)
-            frames = np.take(frames, range(first, first + min(there, wanted)), axis=axis)
-            missing = wanted - frames.shape[axis]
+        for axis, target in enumerate(size, 1):
+            present = frames.shape[axis]
+            first = max(0, (present - target) // 2)
+            frames = np.take(frames, range(first, first + min(present, target)), axis=axis)
+            missing = target - frames.shape[axis]
             pad = [(0, 0)] * 4
             pad[axis] = (missing // 2, missing - missing // 2)
             frames = np.pad(frames, pad)
@@ -85,59 +131,97 @@ PROTOCOLS: Dict[str, Protocol] = {
 
 
 def pair_of(case: Case, protocol: Protocol, shift: Optional[Shift] = None, shift_name: str = "") -> Pair:
-    """A case read, fitted, scaled and, if asked for, shifted."""
+    """Read a case, fit it to the grid of the protocol and scale its frames.
+
+    Parameters
+    ----------
+    case : Case
+        The case to read.
+    protocol : Protocol
+        One of `PROTOCOLS`.
+    shift : Shift, optional
+        A distribution shift to apply to all frames.
+    shift_name : str
+        Name of the shift; with the name of the case it seeds the random numbers of the shift.
+    """
     frames = protocol.fit(case.frames())
     frames = np.stack([unit_range(frames[n]) for n in (case.first, *case.between, case.last)])
     truth, spacing = frames, case.spacing
     if shift is not None:
         frames, truth = shift(frames, f"{shift_name} {case.name}")
-        spacing = spacing and tuple(s * f for s, f in zip(spacing, shift.spacing))
-    return Pair(case.name, frames[0], frames[-1], case.times, truth[1:-1], spacing)
+        spacing = spacing and shift.scaled(spacing)
+    return Pair(case.name, frames[0], frames[-1], case.times, truth[1:-1], spacing, case.group)
 
 
 def evaluate(pairs: Sequence[Pair], methods: Mapping[str, Method],
              progress: Callable[[str, str], None] = lambda method, case: None) -> Dict[str, Any]:
     """Measure methods on pairs.
 
-    Gives plain JSON: `methods` with the mean and standard error (`_se`) of each figure over all frames, the mean
-    seconds a case and the PSNR over time (`curve`, pairs of time and dB in ten steps); `cases` with the same for each
-    case, and its PSNR at each time. `progress` hears of each method and case before it is run.
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        The cases.
+    methods : mapping of str to Method
+        The methods by the names that tables show.
+    progress : callable
+        Called with the names of the method and of the case before each measurement.
+
+    Returns
+    -------
+    dict
+        Plain JSON. `frames`: how many frames were measured. `methods`: for each method the mean and the standard error
+        (`_se`) of each figure over all frames, the mean seconds a case, and the PSNR over time (`curve`: pairs of time
+        and dB in ten steps). `groups`: the same figures for the cases of each group. `cases`: the same for each case,
+        with the PSNR at each of its times.
+
+    Raises
+    ------
+    ValueError
+        If a method returns another number of frames than it was asked for.
     """
-    cases: List[Dict[str, Any]] = [{"name": pair.name, "methods": {}} for pair in pairs]
+    cases: List[Dict[str, Any]] = [{"name": pair.name, "group": pair.group, "methods": {}} for pair in pairs]
     summary: Dict[str, Any] = {}
+    groups: Dict[str, Dict[str, Any]] = {pair.group: {} for pair in pairs}
     for name, method in methods.items():
-        begin = time.perf_counter()
-        method.prepare(pairs)
-        shared = (time.perf_counter() - begin) / max(1, len(pairs))
-        figures, times, seconds = [], [], []
+        figures: List[List[Dict[str, float]]] = []
+        seconds: List[float] = []
+        found = method.cohort(pairs)
         for pair, case in zip(pairs, cases):
             progress(name, pair.name)
             begin = time.perf_counter()
-            frames = list(method(pair.phase0, pair.phase1, pair.times, pair.spacing))
-            seconds.append(time.perf_counter() - begin + shared)
+            frames = list(next(found))
+            seconds.append(time.perf_counter() - begin)
             if len(frames) != len(pair.times):
                 raise ValueError(f"{name} gave {len(frames)} frames for {len(pair.times)} times.")
-            measured = [{key: metric(truth, np.clip(frame, 0, 1)) for key, metric in METRICS.items()}
-                        for truth, frame in zip(pair.truth, frames)]
-            case["methods"][name] = {**_means(measured), "seconds": seconds[-1],
-                                     "curve": [[t, m["psnr"]] for t, m in zip(pair.times, measured)]}
-            figures += measured
-            times += pair.times
-        summary[name] = {**_means(figures), "seconds": float(np.mean(seconds)), "curve": _curve(times, figures)}
-    return {"frames": sum(len(pair.times) for pair in pairs), "methods": summary, "cases": cases}
+            figures.append([_figures(truth, frame, pair.spacing) for truth, frame in zip(pair.truth, frames)])
+            case["methods"][name] = {**_means(figures[-1]), "seconds": seconds[-1],
+                                     "curve": [[t, f["psnr"]] for t, f in zip(pair.times, figures[-1])]}
+        for group, rows in groups.items():
+            rows[name] = _means([f for pair, each in zip(pairs, figures) if pair.group == group for f in each])
+        everything = [f for each in figures for f in each]
+        summary[name] = {**_means(everything), "seconds": float(np.mean(seconds)),
+                         "curve": _curve([t for pair in pairs for t in pair.times], everything)}
+    return {"frames": sum(len(pair.times) for pair in pairs), "methods": summary, "groups": groups, "cases": cases}
+
+
+def _figures(truth: np.ndarray, frame: np.ndarray, spacing: Optional[Triple]) -> Dict[str, float]:
+    """Compute every figure of one frame, clipped to [0, 1]."""
+    frame = np.clip(frame, 0, 1)
+    return {metric.name: metric(truth, frame, spacing) for metric in METRICS.values()}
 
 
 def _means(figures: Sequence[Mapping[str, float]]) -> Dict[str, float]:
+    """Average each figure over frames; `_se` is the standard error of the mean."""
     result = {}
-    for key in METRICS:
-        values = np.array([f[key] for f in figures])
-        result[key] = float(values.mean())
-        result[f"{key}_se"] = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    for metric in METRICS.values():
+        values = np.array([f[metric.name] for f in figures])
+        result[metric.name] = float(values.mean())
+        result[f"{metric.name}_se"] = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return result
 
 
 def _curve(times: Sequence[float], figures: Sequence[Mapping[str, float]]) -> List[List[float]]:
-    """PSNR over time: the mean of the frames in each tenth of the way, where there are any."""
+    """Average the PSNR of the frames in each tenth of the time, where there are any."""
     bins = np.minimum((np.array(times) * CURVE_BINS).astype(int), CURVE_BINS - 1)
     psnr = np.array([f["psnr"] for f in figures])
     return [[(b + 0.5) / CURVE_BINS, float(psnr[bins == b].mean())] for b in range(CURVE_BINS) if (bins == b).any()]

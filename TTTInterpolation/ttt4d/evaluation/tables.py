@@ -1,4 +1,4 @@
-"""The paper's tables, with our rows beside them, as Markdown."""
+"""The tables that `ttt4d evaluate` prints, as Markdown: measured rows, and the published rows beside them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Mapping, Tuple
 from .metrics import METRICS
 from .protocol import PROTOCOLS
 
-Row = Tuple[float, float, float, float]
-
-PUBLISHED: Dict[str, Dict[str, Row]] = {
+# The tables of "Test Time Training for 4D Medical Image Interpolation", arXiv 2502.02341.
+PUBLISHED_METRICS = ("psnr", "ncc", "ssim", "nmse")
+PUBLISHED: Dict[str, Dict[str, Tuple[float, ...]]] = {
     "cardiac": {
         "SVIN": (32.51, 0.559, 0.972, 2.930),
         "MPVF": (33.15, 0.561, 0.971, 2.435),
@@ -37,21 +37,36 @@ PUBLISHED: Dict[str, Dict[str, Row]] = {
         "TTT, 3D-MAE": (34.02, 0.320, 0.981, 0.551),
     },
 }
-
-HEADER = ["method", "PSNR dB", "NCC", "SSIM", "NMSE %", "seconds a case"]
+NOT_PUBLISHED = "-"
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report of `ttt4d evaluate` as tables: measured rows, published rows, and the shifts if any."""
+    """Write the report of `ttt4d evaluate` as Markdown tables.
+
+    Parameters
+    ----------
+    report : mapping
+        What `protocol.evaluate` returns, with the name of the `protocol`, and `shifts` if they were measured.
+
+    Returns
+    -------
+    str
+        The measured figures, the published ones, the gains of each group if there are several, and the gains under each
+        distribution shift.
+    """
     protocol = PROTOCOLS[report["protocol"]]
     counts = f"{report['frames']} frames of {len(report['cases'])} cases"
-    lines = [f"{counts}; {protocol.words}. Mean +- standard error.", ""]
-    rows = report["methods"].items()
-    lines += _table(HEADER, [[name, *_figures(row), f"{row['seconds']:.2f}"] for name, row in rows])
-    table = PUBLISHED[protocol.comparable or "cardiac"]
+    lines = [f"{counts}; {protocol.description}. Mean +- standard error.", ""]
+    header = ["method", *(metric.header for metric in METRICS.values())]
+    rows = [[name, *_figures(row), f"{row['seconds']:.2f}"] for name, row in report["methods"].items()]
+    lines += _table([*header, "seconds a case"], rows)
+    if len(report.get("groups", ())) > 1:
+        lines += ["", "PSNR in dB of the cases of each group; gains are over the first method.", ""]
+        lines += _groups(report["groups"])
     note = "same protocol" if protocol.comparable else "another protocol (cardiac): NOT comparable with the rows above"
     lines += ["", f"Published figures, {note}.", ""]
-    lines += _table(HEADER[:-1], [[name, *_published(row)] for name, row in table.items()])
+    published = PUBLISHED[protocol.comparable or "cardiac"]
+    lines += _table(header, [[name, *_published(row)] for name, row in published.items()])
     if report.get("shifts"):
         lines += ["", "PSNR in dB under each distribution shift; gains are over the first method.", ""]
         lines += _shifts(report["shifts"])
@@ -59,22 +74,34 @@ def markdown(report: Mapping[str, Any]) -> str:
 
 
 def _figures(row: Mapping[str, float]) -> List[str]:
-    return [f"{row[key]:.{digits}f} +- {row[key + '_se']:.{digits}f}" for key, digits in zip(METRICS, (2, 3, 3, 3))]
+    return [f"{metric.text(row[name])} +- {metric.text(row[name + '_se'])}" for name, metric in METRICS.items()]
 
 
-def _published(row: Row) -> List[str]:
-    return [f"{value:.{digits}f}" for value, digits in zip(row, (2, 3, 3, 3))]
+def _published(row: Tuple[float, ...]) -> List[str]:
+    values = dict(zip(PUBLISHED_METRICS, row))
+    return [metric.text(values[name]) if name in values else NOT_PUBLISHED for name, metric in METRICS.items()]
+
+
+def _groups(groups: Mapping[str, Any]) -> List[str]:
+    """Make a row for each group and a column for each method."""
+    methods = list(next(iter(groups.values())))
+    rows = [[group or "unknown", *_gains([methods_of[name]["psnr"] for name in methods])]
+            for group, methods_of in groups.items()]
+    return _table(["group", *methods], rows)
 
 
 def _shifts(shifts: Mapping[str, Any]) -> List[str]:
+    """Make a row for each method and a column for each shift, with their mean at the end."""
     methods = list(next(iter(shifts.values()))["methods"])
-    psnr = {method: [shift["methods"][method]["psnr"] for shift in shifts.values()] for method in methods}
-    rows = []
-    for method in methods:
-        values = psnr[method] + [sum(psnr[method]) / len(shifts)]
-        first = psnr[methods[0]] + [sum(psnr[methods[0]]) / len(shifts)]
-        rows.append([method] + [f"{v:.2f} ({v - f:+.2f})" for v, f in zip(values, first)])
-    return _table(["method", *shifts, "mean"], rows)
+    columns = [[shift["methods"][method]["psnr"] for method in methods] for shift in shifts.values()]
+    columns.append([sum(values) / len(shifts) for values in zip(*columns)])
+    cells = zip(*map(_gains, columns))
+    return _table(["method", *shifts, "mean"], [[method, *row] for method, row in zip(methods, cells)])
+
+
+def _gains(values: List[float]) -> List[str]:
+    """Write each value with its gain over the first."""
+    return [f"{value:.2f} ({value - values[0]:+.2f})" for value in values]
 
 
 def _table(header: List[str], rows: List[List[str]]) -> List[str]:

@@ -1,7 +1,7 @@
-"""Real 4D images for training and measurement: folders of public data sets, read as they are published.
+"""Folders of public data sets of 4D images, read as they are published, for training and measurement.
 
-A `Case` is one patient (or scan) with its frames over time; nothing is read from disk before `Case.frames()`. A case is
-named by its number in the public data set and by nothing else.
+A `Case` is one patient (or scan) with its frames over time. No voxels are read before `Case.frames()`. A case is named
+by its number in the public data set and by nothing else.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import InputError
-
-Triple = Tuple[float, float, float]
+from .volume import Triple
 
 LUNG_SIZE = 128
 LUNG_WINDOW = (-1400.0, 200.0)
@@ -29,10 +29,19 @@ LUNG_INHALE_TO_EXHALE = (0, 5)
 class Case:
     """One 4D image.
 
-    name: its number in the public data set.
-    first, last: the frames (counted from 0) that are given, ED and ES of a heart; those strictly between are the truth.
-    spacing: mm along (k, j, i), or None where the file's own is known to be wrong: count voxels there.
-    read: gives all frames as an array (T, k, j, i) in the file's own intensities.
+    Parameters
+    ----------
+    name : str
+        Number of the case in the public data set.
+    first, last : int
+        The two frames, counted from 0, that are given to a method, such as ED and ES of a heart. The frames strictly
+        between them are the truth.
+    spacing : tuple of float, or None
+        Voxel spacing in mm along (k, j, i). None if the spacing in the file is known to be wrong.
+    read : callable
+        Returns all frames as an array (T, k, j, i), in the intensities of the file.
+    group : str
+        Diagnosis or source of the case; empty if it is unknown.
     """
 
     name: str
@@ -43,7 +52,18 @@ class Case:
     group: str = ""
 
     def frames(self) -> np.ndarray:
-        """All frames, (T, k, j, i) float32, in the file's own intensities. Read anew at each call."""
+        """Read all frames.
+
+        Returns
+        -------
+        ndarray of shape (T, k, j, i), float32
+            The frames in the intensities of the file. They are read again at each call.
+
+        Raises
+        ------
+        InputError
+            If the file does not hold the two given frames.
+        """
         frames = np.asarray(self.read(), dtype=np.float32)
         if frames.ndim != 4 or not 0 <= min(self.first, self.last) < max(self.first, self.last) < len(frames):
             raise InputError(f"Case {self.name} has frames of shape {frames.shape}, which do not hold the frames "
@@ -52,30 +72,39 @@ class Case:
 
     @property
     def between(self) -> Tuple[int, ...]:
-        """The frames strictly between the two given ones, in the order of time."""
+        """Numbers of the frames strictly between the two given ones, in order of time."""
         step = 1 if self.last > self.first else -1
         return tuple(range(self.first + step, self.last, step))
 
     @property
     def times(self) -> Tuple[float, ...]:
-        """The time of each frame of `between`: 0 at the first given frame, 1 at the last."""
+        """Time of each frame of `between`: 0 at the first given frame, 1 at the last."""
         return tuple((n - self.first) / (self.last - self.first) for n in self.between)
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """The cases of a folder by split, and the protocol its figures follow (a name of `protocol.PROTOCOLS`)."""
+    """The cases of a folder.
+
+    Parameters
+    ----------
+    protocol : str
+        The protocol of its figures, a key of `ttt4d.evaluation.protocol.PROTOCOLS`.
+    splits : dict of str to tuple of Case
+        The cases by split, such as "train", "validation" and "test".
+    """
 
     protocol: str
     splits: Dict[str, Tuple[Case, ...]]
 
     def split(self, name: str) -> Tuple[Case, ...]:
+        """Return the cases of a split. Raises InputError if there is no such split."""
         if name not in self.splits:
             raise InputError(f"There is no split '{name}': choose one of {', '.join(self.splits)}.")
         return self.splits[name]
 
     def cases(self, names: Sequence[str]) -> Tuple[Case, ...]:
-        """Cases by name, from any split."""
+        """Return cases by name, from any split. Raises InputError if one is missing."""
         known = {case.name: case for cases in self.splits.values() for case in cases}
         missing = [name for name in names if name not in known]
         if missing:
@@ -84,18 +113,44 @@ class DataSet:
 
 
 def unit_range(frame: np.ndarray) -> np.ndarray:
-    """A frame scaled to [0, 1] by its own minimum and maximum, float32; a constant frame becomes 0."""
+    """Scale a frame to [0, 1] by its own minimum and maximum.
+
+    Parameters
+    ----------
+    frame : ndarray
+        Any shape and real type.
+
+    Returns
+    -------
+    ndarray of float32
+        The scaled frame; zeros if the frame is constant.
+    """
     low, high = float(frame.min()), float(frame.max())
     return ((frame - low) / (high - low or 1.0)).astype(np.float32)
 
 
-def open_data(folder) -> DataSet:
-    """The data set of a folder, known by what lies in it.
+def open_data(folder: Optional[Union[str, Path]]) -> DataSet:
+    """Open a folder of a known layout: ACDC, 4D-Lung as TCIA publishes it, or 4D NIfTI files.
 
-    An ACDC layout (with `index.csv` or a full download, then with or without its `training` folder), a folder with
-    `acdc` inside, a folder of 4D NIfTI files such as `echo`, or 4D-Lung as TCIA hands it out.
-    Raises `InputError` for anything else.
+    Parameters
+    ----------
+    folder : path-like, or None
+        A folder in the ACDC layout (with an `index.csv`, or a full download with or without its `training` folder); a
+        folder that holds such a folder under the name `acdc`; a folder of 4D NIfTI files; or a download of 4D-Lung.
+        None if the user named no folder.
+
+    Returns
+    -------
+    DataSet
+        The cases. Their voxels are not read yet.
+
+    Raises
+    ------
+    InputError
+        If no folder was named, it does not exist or its layout is unknown.
     """
+    if folder is None:
+        raise InputError("No data folder was named: give --data DIR, or set the environment variable TTT4D_DATA.")
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"The data folder {folder.name} does not exist: give a folder in the ACDC or 4D-Lung layout.")
@@ -137,12 +192,12 @@ def _acdc_case(patient: Path, spacing: Optional[Triple]) -> Case:
         raise InputError(f"Info.cfg of {patient.name} names no ED and ES frame: restore the file of the data set.")
     image = patient / f"{patient.name}_4d.nii.gz"
     number = patient.name[len("patient"):]
-    return Case(number, int(info["ED"]) - 1, int(info["ES"]) - 1, spacing or _spacing(image), lambda: _nifti(image),
+    return Case(number, int(info["ED"]) - 1, int(info["ES"]) - 1, spacing or _spacing(image), partial(_nifti, image),
                 info.get("Group", ""))
 
 
 def _spacing(image: Path) -> Optional[Triple]:
-    """The spacing of a 4D file; None for 1 x 1 x 1 mm, which in these data sets says that it was lost."""
+    """Read the spacing (k, j, i) of a 4D file. None for 1 x 1 x 1 mm: in these data sets it means that it was lost."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -151,8 +206,8 @@ def _spacing(image: Path) -> Optional[Triple]:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(f"{image.name} cannot be read: fetch the file of the data set again.") from error
-    spacing = tuple(reversed(reader.GetSpacing()[:3]))
-    return None if np.allclose(spacing, 1) else spacing
+    i, j, k = reader.GetSpacing()[:3]
+    return None if np.allclose((k, j, i), 1) else (k, j, i)
 
 
 def _nifti(image: Path) -> np.ndarray:
@@ -164,11 +219,11 @@ def _nifti(image: Path) -> np.ndarray:
         raise InputError(f"{image.name} cannot be read: fetch the file of the data set again.") from error
 
 
-# One 4D file a subject, without a note of which frames are the phases: 3D+t echocardiography
+# One 4D file for each subject; no file says which frames are the phases (3D+t echocardiography)
 
 
 def _sequences(images: Sequence[Path]) -> DataSet:
-    """Two cases a file: from the first frame to the one least like it, and from there to the last frame.
+    """Make two cases of each file: from the first frame to the one least like it, and from there to the last frame.
 
     (The labels beside the echocardiography cover some 50 voxels, too few to tell the fullest heart from the emptiest.)
     """
@@ -178,7 +233,7 @@ def _sequences(images: Sequence[Path]) -> DataSet:
         turn = int(np.argmax([np.mean((frame - frames[0]) ** 2) for frame in frames]))
         for name, first, last in (("out", 0, turn), ("back", turn, len(frames) - 1)):
             if last - first > 1:
-                cases.append(Case(f"{number}-{name}", first, last, _spacing(image), lambda image=image: _nifti(image)))
+                cases.append(Case(f"{number}-{name}", first, last, _spacing(image), partial(_nifti, image)))
     return DataSet("crop", {"test": tuple(cases)})
 
 
@@ -186,7 +241,7 @@ def _sequences(images: Sequence[Path]) -> DataSet:
 
 
 def _lung_scans(folder: Path) -> Dict[str, List[Path]]:
-    """The ten phase folders of every scan, by the scan's name: patient number, and the scan's place in time."""
+    """Find the ten phase folders of every scan, by its name: patient number, and number of the scan in time."""
     scans: Dict[str, List[Path]] = {}
     for patient in sorted(path for path in folder.glob("*_*") if path.is_dir()):
         number = patient.name.split("_")[0]
@@ -200,7 +255,7 @@ def _lung_scans(folder: Path) -> Dict[str, List[Path]]:
 
 
 def _gated_phases(study: Path) -> List[Path]:
-    """The fan-beam CT series of a study (their folders begin with 1.000000), one a gated phase, from 0 to 90 %."""
+    """Find the fan-beam CT series of a study (folders 1.000000-...), one for each gated phase from 0 to 90 %."""
     phases = {}
     for series in study.glob("1.000000-*"):
         gate = re.search(r"Gated[\s,]*(\d+(?:\.\d+)?)", series.name)
@@ -213,14 +268,18 @@ def _lung(scans: Dict[str, List[Path]]) -> DataSet:
     cases = []
     for name in sorted(scans):
         phases = scans[name]
-        cases.append(Case(name, *LUNG_INHALE_TO_EXHALE, None,
-                          lambda phases=phases: np.stack([_lung_phase(p) for p in phases])))
+        inhale, exhale = LUNG_INHALE_TO_EXHALE
+        cases.append(Case(name, inhale, exhale, None, partial(_lung_phases, phases)))
     held_out = round(len(cases) * 68 / 82)
     return DataSet("lung-paper", {"train": tuple(cases[:held_out]), "test": tuple(cases[held_out:])})
 
 
+def _lung_phases(phases: Sequence[Path]) -> np.ndarray:
+    return np.stack([_lung_phase(series) for series in phases])
+
+
 def _lung_phase(series: Path) -> np.ndarray:
-    """A phase as the published preprocessing leaves it: 128^3, lung window, no bed, the body in the middle."""
+    """Read a phase and apply the published preprocessing: 128^3, lung window, no bed, the body in the middle."""
     import SimpleITK as sitk
 
     reader = sitk.ImageSeriesReader()
@@ -242,7 +301,7 @@ def _lung_phase(series: Path) -> np.ndarray:
 
 
 def _filled_slices(mask):
-    """The mask with the holes of each slice filled: lungs and bowel belong to the body."""
+    """Fill the holes of each slice of a mask: lungs and bowel belong to the body."""
     import SimpleITK as sitk
 
     slices = [sitk.BinaryFillhole(mask[:, :, k]) for k in range(mask.GetDepth())]
@@ -252,13 +311,13 @@ def _filled_slices(mask):
 
 
 def _centred(array: np.ndarray, body: np.ndarray) -> np.ndarray:
-    """The array moved within its slices so that the box around the body lies in the middle; what enters is air."""
+    """Move the array within its slices so that the box around the body lies in the middle; air fills the rest."""
     out = array
     for axis in (1, 2):
-        there = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis)))
-        if len(there):
+        occupied = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis)))
+        if len(occupied):
             size = array.shape[axis]
-            inside = np.take(out, range(there[0], there[-1] + 1), axis=axis)
+            inside = np.take(out, range(occupied[0], occupied[-1] + 1), axis=axis)
             before = (size - inside.shape[axis]) // 2
             pad = [(0, 0)] * 3
             pad[axis] = (before, size - inside.shape[axis] - before)

@@ -81,6 +81,8 @@ def _phase_entries(folder: str) -> List[str]:
     """Return the image files in a folder, in natural order; none in a folder of DICOM files."""
     with reading(folder):
         names = sorted(os.listdir(folder), key=lambda name: natural_key(stem_of(name)))
+    if not names:
+        raise InputError(f"The folder {quoted(folder)} holds no phases: give a folder with one image file a phase.")
     paths = [os.path.join(folder, name) for name in names if not name.startswith(".") and is_image_file(name)]
     return [path for path in paths if os.path.isfile(path)]
 

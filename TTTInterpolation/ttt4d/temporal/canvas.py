@@ -1,21 +1,27 @@
-"""The way between native volumes and the network's grid (the canvas), and back.
+"""The canvas, which is the network's grid: from native volumes to the canvas, and back.
 
 The canvas covers the native grid corner to corner: same axes, same corner voxels, fewer voxels where the native grid is
-too fine for the device. It is padded at the far ends, edge held, to the size the network's pyramid needs. Nothing the
-user gets is resampled: only motion, confidence and residual come back from the canvas; the voxels warped are the native
-ones.
+too fine for the device. It is padded at the far ends with edge values, to the size that the network's pyramid needs.
+Nothing that the user gets is resampled: only motion, confidence and residual come back from the canvas, and the voxels
+that are warped are the native ones.
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the experiments' protocol, each frame
+   scaled to [0, 1] by its own minimum and maximum.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Iterator, Tuple
+from typing import Iterator, Optional, Tuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..images.smoothing import smooth
 from ..images.volume import Geometry
 from ..motion import warping
 from .network.features import Strides, padded_size, pyramid_strides
@@ -33,7 +39,16 @@ _ROUNDING = 1e-3
 class Canvas:
     """The network's grid for one native grid.
 
-    native, inner, padded: sizes (k, j, i) of the native grid, of the canvas over the same extent, and with its padding.
+    Parameters
+    ----------
+    native : tuple of int
+        Size (k, j, i) of the native grid.
+    inner : tuple of int
+        Size of the canvas over the same extent.
+    padded : tuple of int
+        Size of the canvas with its padding.
+    strides : sequence of tuple of int
+        Stride (k, j, i) of each level of the network's pyramid, finest first.
     """
 
     native: Size
@@ -42,18 +57,29 @@ class Canvas:
     strides: Strides
 
     @classmethod
-    def fit(cls, geometry: Geometry, levels: int, voxels: int, edge: int = None) -> "Canvas":
-        """The finest canvas of at most `voxels` voxels whose longest edge is at most `edge`; never finer than the
-        native grid.
+    def fit(cls, geometry: Geometry, levels: int, voxels: int, edge: Optional[int] = None) -> Canvas:
+        """Return the finest canvas within some limits, never finer than the native grid.
 
         The finest axes are coarsened first, so that thick slices stay as they are.
+
+        Parameters
+        ----------
+        geometry : Geometry
+            The native grid.
+        levels : int
+            Levels of the network's pyramid.
+        voxels : int
+            Largest number of voxels, without padding.
+        edge : int, optional
+            Longest edge in voxels, without padding.
         """
         size, spacing = geometry.shape, geometry.spacing
 
         def coarsened(target: float) -> Size:
             # At least two voxels stay of every axis that has them: a grid needs both its corners.
-            return tuple(n if s >= target or n == 1 else max(2, min(n, 1 + round((n - 1) * s / target)))
-                         for n, s in zip(size, spacing))
+            k, j, i = (n if s >= target or n == 1 else max(2, min(n, 1 + round((n - 1) * s / target)))
+                       for n, s in zip(size, spacing))
+            return k, j, i
 
         def fits(target: float) -> bool:
             inner = coarsened(target)
@@ -68,26 +94,50 @@ class Canvas:
         inner = coarsened(low)
         step = [s * (n - 1) / max(m - 1, 1) or s for n, m, s in zip(size, inner, spacing)]
         strides = pyramid_strides(inner, step, levels)
-        return cls(tuple(size), inner, padded_size(inner, strides), strides)
+        return cls((size[0], size[1], size[2]), inner, padded_size(inner, strides), strides)
 
     def scaled_phase(self, native: Tensor) -> Tensor:
-        """A native phase (1, 1, k, j, i) -> the canvas, in [0, 1] by its own minimum and maximum (the paper's
-        protocol).
+        """Return a phase on the canvas, scaled to [0, 1] by its own minimum and maximum [1]_.
+
+        Parameters
+        ----------
+        native : Tensor of shape (1, 1, k, j, i)
+            The phase on the native grid.
+
+        Returns
+        -------
+        Tensor of shape (1, 1, k, j, i)
+            Of the size `padded`.
         """
         low, high = native.min(), native.max()
         image = native
         for axis, (n, m) in enumerate(zip(self.native, self.inner), start=2):
             if m < n:
-                image = _smoothed(image, axis, (n - 1) / max(m - 1, 1))
+                factor = (n - 1) / max(m - 1, 1)
+                sigma = 0.4 * max(factor - 1, 1e-3) ** 0.5 * factor ** 0.5
+                image = smooth(image, axis, sigma, max(1, math.ceil(2.5 * sigma)))
         image = (warping.resize(image, self.inner) - low) / (high - low)
         pad = [p - m for m, p in zip(self.inner, self.padded)]
         return F.pad(image, (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate")
 
     def restore(self, estimate: Estimate, native0: Tensor, native1: Tensor) -> Iterator[Tuple[slice, Tensor, Tensor]]:
-        """A frame at native resolution, slab by slab: the native phases warped once, blended, refined.
+        """Yield a frame at native resolution in slabs: the native phases are warped once, blended and refined.
 
-        estimate: of one time (a batch of 1); native0, native1 (1, 1, k, j, i) in one scale of [0, 1].
-        Yields (slices k, frame (k, j, i) in that scale, displacement to phase 0 (3, k, j, i) in native voxels).
+        Parameters
+        ----------
+        estimate : Estimate
+            Of one time, a batch of 1, on the canvas.
+        native0, native1 : Tensor of shape (1, 1, k, j, i)
+            The phases on the native grid, on one intensity scale.
+
+        Yields
+        ------
+        slice
+            The slices k of the slab.
+        Tensor of shape (k, j, i)
+            The slab of the frame, on the same intensity scale.
+        Tensor of shape (3, k, j, i)
+            Its displacement to phase 0, in native voxels.
         """
         # One gather brings everything back: components scaled to native voxels first.
         ratio = estimate.to0.new_tensor([(n - 1) / (m - 1) if m > 1 else 1.0 for n, m in zip(self.native, self.inner)])
@@ -106,16 +156,3 @@ class Canvas:
             # The network knows nothing of what lies beyond its range: padding and metal come out as they went in.
             outlier = (blend < -_ROUNDING) | (blend > 1 + _ROUNDING)
             yield slice(start, stop), (blend + residual.masked_fill(outlier, 0))[0, 0], to0[0]
-
-
-def _smoothed(image: Tensor, axis: int, factor: float) -> Tensor:
-    """Gaussian smoothing along one axis before it is sampled `factor` times more coarsely."""
-    sigma = 0.4 * max(factor - 1, 1e-3) ** 0.5 * factor ** 0.5
-    radius = max(1, int(np.ceil(2.5 * sigma)))
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=image.device) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).to(image.dtype)
-    total, n = torch.zeros_like(image), image.shape[axis]
-    for offset, weight in zip(range(-radius, radius + 1), kernel.tolist()):
-        index = torch.arange(offset, offset + n, device=image.device).clamp(0, n - 1)
-        total.add_(image.index_select(axis, index), alpha=weight)
-    return total

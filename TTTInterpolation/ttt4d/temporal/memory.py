@@ -18,18 +18,17 @@ GPU_VOXELS = 7_000_000
 
 
 def estimated_memory_mib(native_voxels: int, canvas_voxels: int) -> float:
-    """Peak memory of a run in MiB, for volumes of `native_voxels` and a canvas of `canvas_voxels` voxels; an estimate.
-    """
+    """Estimate the peak memory of a run in MiB, for volumes of `native_voxels` and a canvas of `canvas_voxels`."""
     return BASE_MIB + (native_voxels * NATIVE_BYTES + canvas_voxels * CANVAS_BYTES) / 2**20
 
 
 def canvas_voxels_within(mib: float, native_voxels: int) -> int:
-    """The largest canvas whose run is estimated to stay within `mib`; at least a cube of 16."""
+    """Return the voxels of the largest canvas whose run is estimated to stay within `mib`; at least a cube of 16."""
     return max(16**3, int(((mib - BASE_MIB) * 2**20 - native_voxels * NATIVE_BYTES) / CANVAS_BYTES))
 
 
 def canvas_voxels(device: torch.device, native_voxels: int) -> int:
-    """How many canvas voxels a run may have on a device, by the memory it has free now."""
+    """Return how many voxels the canvas may have on a device, by the memory that is free now."""
     if device.type != "cuda":
         return CPU_VOXELS
     import torch

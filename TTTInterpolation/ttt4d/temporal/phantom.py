@@ -25,12 +25,20 @@ _CONTRACTION = 0.45  # rate of the radius: the inner wall moves in by 30 %, the 
 class BeatingHeart:
     """A left and a right ventricle in a textured body.
 
-    center: LPS mm of the middle of the left ventricle.
-    radius: mm within which the left ventricle moves tissue; its wall lies between 0.55 and 0.9 of it.
-    length: mm from the middle of the left ventricle to its apex and to its base.
-    axes: 3 x 3, rows are LPS unit vectors: the long axis, and two across it; the right ventricle lies along the third.
-    seed: of the texture and of the noise.
-    s_curve: contraction slow, fast, slow, as measured in patients; else linear in time.
+    Parameters
+    ----------
+    center : tuple of float
+        Middle of the left ventricle, in LPS mm.
+    radius : float
+        Radius in mm within which the left ventricle moves tissue; its wall lies between 0.55 and 0.9 of it.
+    length : float
+        Distance in mm from the middle of the left ventricle to its apex and to its base.
+    axes : tuple of tuple of float, 3 x 3
+        LPS unit vectors: the long axis, and two across it. The right ventricle lies along the third.
+    seed : int
+        Seed of texture and noise.
+    s_curve : bool
+        Whether the contraction is slow, fast, slow, as measured in patients; otherwise it is linear in time.
     """
 
     center: Triple
@@ -41,22 +49,22 @@ class BeatingHeart:
     s_curve: bool = True
 
     @classmethod
-    def within(cls, geometry: Geometry, seed: int = 0, s_curve: bool = True) -> "BeatingHeart":
-        """A heart that fills a stack of slices across its long axis."""
+    def within(cls, geometry: Geometry, seed: int = 0, s_curve: bool = True) -> BeatingHeart:
+        """Return a heart that fills a stack of slices across its long axis."""
         depth, height, width = np.multiply(geometry.shape, geometry.spacing)
         radius = 0.3 * min(height, width)
-        axes = tuple(tuple(axis) for axis in np.asarray(geometry.direction, dtype=float).T.tolist())
-        center = geometry.index_to_world((np.asarray(geometry.shape) - 1) / 2) + 0.5 * radius * np.asarray(axes[2])
-        return cls(tuple(center.tolist()), radius, max(0.55 * depth, radius), axes, seed, s_curve)
+        first, second, third = (_triple(axis) for axis in np.asarray(geometry.direction, dtype=float).T)
+        center = geometry.index_to_world((np.asarray(geometry.shape) - 1) / 2) + 0.5 * radius * np.asarray(third)
+        return cls(_triple(center), radius, max(0.55 * depth, radius), (first, second, third), seed, s_curve)
 
     def move(self, points, start: float, end: float) -> np.ndarray:
-        """Where the tissue found at `points` (..., 3; LPS mm) at time `start` is at time `end`."""
+        """Return where the tissue that is at `points` (..., 3; LPS mm) at time `start` is at time `end`."""
         local = (np.asarray(points, dtype=float) - self.center) @ np.asarray(self.axes).T
         moved = self._contract(self._relax(local, self._state(start)), self._state(end))
         return moved @ np.linalg.inv(self.axes).T + self.center
 
     def displacement(self, geometry: Geometry, start: float, end: float) -> np.ndarray:
-        """The field (k, j, i, 3), in voxels along (k, j, i), from the grid at time `end` to what it shows at `start`.
+        """Return the displacement (k, j, i, 3) from the grid at time `end` to time `start`, in voxels along (k, j, i).
 
         Warping the frame at `start` with it gives the frame at `end`.
         """
@@ -64,9 +72,18 @@ class BeatingHeart:
         return geometry.world_to_index(self.move(geometry.index_to_world(index), end, start)) - index
 
     def frame(self, geometry: Geometry, time: float, noise: float = 0.0, dtype=np.int16) -> Volume:
-        """The heart at a time on a grid: grey values from 0 to 1000 (to 255 or 127 in types of 8 bits).
+        """Return the heart at a time on a grid, with grey values from 0 to 1000 (to 255 or 127 in types of 8 bits).
 
-        noise: standard deviation of Gaussian noise, as a fraction of the full scale; other at every time.
+        Parameters
+        ----------
+        geometry : Geometry
+            Any grid.
+        time : float
+            0 is end-diastole, 1 end-systole.
+        noise : float
+            Standard deviation of Gaussian noise, as a fraction of the full scale. It differs at every time.
+        dtype : numpy dtype
+            Scalar type of the frame.
         """
         value = self._anatomy(self.move(geometry.index_to_world(_grid(geometry)), time, 0.0))
         if noise:
@@ -127,14 +144,21 @@ class BeatingHeart:
 
 def beating_heart(times: Sequence[float], geometry: Geometry = CARDIAC_STACK, seed: int = 0, noise: float = 0.0,
                   dtype=np.int16) -> Tuple[List[Volume], BeatingHeart]:
-    """The frames of a beating heart at the given times (0 end-diastole, 1 end-systole), and the heart with the truth.
+    """Return the frames of a beating heart at some times (0 end-diastole, 1 end-systole), and the heart with the truth.
 
+    Examples
+    --------
     >>> (first, middle, last), heart = beating_heart([0, 0.5, 1])
     >>> heart.displacement(middle.geometry, 0, 0.5).shape
     (10, 64, 64, 3)
     """
     heart = BeatingHeart.within(geometry, seed)
     return [heart.frame(geometry, time, noise, dtype) for time in times], heart
+
+
+def _triple(numbers: np.ndarray) -> Triple:
+    x, y, z = numbers.tolist()
+    return x, y, z
 
 
 def _grid(geometry: Geometry) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What one step of adaptation sees on the axis of time."""
+"""The batch of adaptation on the axis of time."""
 
 from __future__ import annotations
 

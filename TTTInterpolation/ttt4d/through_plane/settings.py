@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..errors import SettingsError
-from ..settings import ADAPTATION, MACHINE, SCHEMES, AdaptationSettings, Settings, auxiliary_option, option
+from ..settings import ADAPTATION, MACHINE, SCHEMES, AdaptationSettings, SettingsBase, auxiliary_option, option
 from .auxiliary import TASKS
 
 GAP, THICK, AUTO = "gap", "thick", "auto"
@@ -35,7 +35,7 @@ class SliceAdaptationSettings(AdaptationSettings):
 
 
 @dataclass(frozen=True)
-class SliceSettings(Settings):
+class SliceSettings(SettingsBase):
     """The settings of one run.
 
     Parameters
@@ -65,7 +65,7 @@ class SliceSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SliceRunSettings(Settings):
+class SliceRunSettings(SettingsBase):
     """The settings of one run on a volume in a file.
 
     Parameters

@@ -1,2 +1,1 @@
-"""Before deployment: a packed cache of the training split, samples drawn from it, and the loop that makes base weights.
-"""
+"""Training before deployment: a packed cache of the data, samplers that draw batches from it, and the training loop."""

@@ -1,7 +1,7 @@
 """A packed cache of a training set: one file that loads in a second and fits in memory.
 
-Every frame is scaled to [0, 1] by its own minimum and maximum (the paper's protocol) and kept in 8 bits: the rounding
-error lies at -59 dB, far under the noise of the images.
+Every frame is scaled to [0, 1] by its own minimum and maximum, as in the published protocol (arXiv 2502.02341), and
+stored in 8 bits. The rounding error is at -59 dB, far below the noise of the images.
 """
 
 from __future__ import annotations
@@ -27,9 +27,16 @@ RANGES = ".ranges"
 
 @dataclass(frozen=True)
 class CineSequence:
-    """One patient's cycle: frames (T, k, j, i) in 8 bits, and which of them are end-diastole and end-systole.
+    """The frames of one patient over one cycle.
 
-    ranges: (T, 2), each frame's minimum and maximum in the file's own intensities.
+    Parameters
+    ----------
+    frames : Tensor of shape (T, k, j, i), uint8
+        Each frame scaled to 0-255 by its own minimum and maximum.
+    ed, es : int
+        Numbers of the end-diastolic and the end-systolic frame, counted from 0.
+    ranges : Tensor of shape (T, 2)
+        Minimum and maximum of each frame in the intensities of the file.
     """
 
     frames: Tensor
@@ -39,7 +46,20 @@ class CineSequence:
 
 
 def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
-    """Write a cache of cases (name, frames (T, k, j, i) of any real type, ED index, ES index), both counted from 0."""
+    """Write a cache.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    cases : iterable of tuple
+        Name, frames (T, k, j, i) of any real type, and the numbers of the ED and ES frame, counted from 0.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
     tensors, index = {}, {}
     for name, frames, ed, es in cases:
         frames = np.asarray(frames, dtype=np.float32)
@@ -48,7 +68,7 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
         tensors[name] = torch.from_numpy(np.rint((frames - low) / (high - low) * 255).astype(np.uint8))
         tensors[name + RANGES] = torch.from_numpy(np.concatenate([low, high], axis=1).reshape(-1, 2))
         index[name] = [int(ed), int(es)]
-    # Whole or not at all; the process's number keeps several of one run apart.
+    # The file appears complete or not at all; the process number keeps the processes of one run apart.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with writing(str(path)):
         try:
@@ -59,20 +79,21 @@ def pack(path: Path, cases: Iterable[Tuple[str, np.ndarray, int, int]]) -> None:
 
 
 def names(path: Path) -> List[str]:
-    """The cases of a cache, sorted. Raises InputError for a file that is no such cache."""
+    """Return the names of the cases in a cache, sorted. Raises InputError if the file is not a cache."""
     with _opened(path) as (_, index):
         return sorted(index)
 
 
 def load(path: Path) -> List[CineSequence]:
-    """The beats of a cache, sorted by name. Raises InputError for a file that is no such cache."""
+    """Return the sequences of a cache, sorted by name. Raises InputError if the file is not a cache."""
     with _opened(path) as (file, index):
-        return [CineSequence(file.get_tensor(name), *index[name], file.get_tensor(name + RANGES))
-                for name in sorted(index)]
+        return [CineSequence(file.get_tensor(name), ed, es, file.get_tensor(name + RANGES))
+                for name, (ed, es) in sorted(index.items())]
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Tuple[Any, Dict[str, List[int]]]]:
+    """Open a cache, and read the ED and ES frame of each case."""
     try:
         with safe_open(str(path), framework="pt") as file:
             yield file, json.loads(file.metadata()["index"])

@@ -1,142 +1,149 @@
-"""Acquired beats: what the `cardiac` weights learn from, two phases of a cycle and the acquired frame between them."""
+"""Batches from acquired sequences, from which the `cardiac` weights learn: two phases and an acquired frame between."""
 
 from __future__ import annotations
 
 import math
-from typing import List, Sequence, Tuple
+from typing import List, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..errors import SettingsError
-from ..motion import warping
-from .augmentation import augment_appearance, integer, uniform
+from .augmentation import augment_appearance, deform, integer, random_flip, random_gamma, uniform
 from .batches import TrainingBatch
 from .cache import CineSequence
 
-# Voxels by which an anatomy is bent, a standard deviation at most: knots lie 16 apart, so that folds are rare.
-BEND = 3.0
 
+def draw_phases(sequence: CineSequence, ed_to_es: float, generator: Generator) -> Tuple[int, int]:
+    """Draw the two phases of a training pair.
 
-def draw_phases(beat: CineSequence, ed_to_es: float, generator: Generator) -> Tuple[int, int]:
-    """The frame number of phase 0 and how many frames later phase 1 comes, at least two: a share of the time ED to ES
-    as at deployment, else ES to the next ED, or mostly any part of the cycle.
+    Parameters
+    ----------
+    sequence : CineSequence
+        The frames of one cycle.
+    ed_to_es : float
+        Probability that the pair is ED to ES, as at deployment. Of the rest, 22 % are ES to the next ED; the others
+        are any interval of at most half a cycle.
+    generator : Generator
+        Source of every random number.
+
+    Returns
+    -------
+    tuple of int
+        The frame number of phase 0, and the number of frames from there to phase 1, at least 2.
     """
-    count = len(beat.frames)
+    count = len(sequence.frames)
     kind = uniform(0, 1, generator)
-    if kind < ed_to_es and beat.es - beat.ed > 1:
-        start, length = beat.ed, beat.es - beat.ed
-    elif kind < ed_to_es + 0.22 * (1 - ed_to_es) and (beat.ed - beat.es) % count > 1:
-        start, length = beat.es, (beat.ed - beat.es) % count
+    if kind < ed_to_es and sequence.es - sequence.ed > 1:
+        start, length = sequence.ed, sequence.es - sequence.ed
+    elif kind < ed_to_es + 0.22 * (1 - ed_to_es) and (sequence.ed - sequence.es) % count > 1:
+        start, length = sequence.es, (sequence.ed - sequence.es) % count
     else:
         start, length = integer(0, count - 1, generator), integer(2, max(2, count // 2), generator)
     return start % count, length
 
 
-def scaled_frames(beat: CineSequence, start: int, length: int, moment: int) -> Tensor:
-    """Phase 0, phase 1, and the frame so many after phase 0, on the scale between the phases' and by its own range
-    (4, k, j, i), see `TrainingBatch`.
+def phases_and_truth(sequence: CineSequence, start: int, length: int, step: int) -> Tensor:
+    """Return the two phases and the true frame between them, on two intensity ranges.
+
+    Parameters
+    ----------
+    sequence : CineSequence
+        The frames of one cycle; numbers beyond its end count from its start again.
+    start, length : int
+        Frame number of phase 0, and the number of frames from there to phase 1.
+    step : int
+        The number of frames from phase 0 to the true frame, less than `length`.
+
+    Returns
+    -------
+    Tensor of shape (4, k, j, i)
+        Phase 0; phase 1; the true frame on the range interpolated between the two phases; the same frame in [0, 1] by
+        its own range. See `TrainingBatch`.
     """
-    chosen = [(start + n) % len(beat.frames) for n in (0, length, moment)]
-    phase0, phase1, own = beat.frames[chosen].float() / 255
-    low, high = beat.ranges[chosen].T
+    chosen = [(start + n) % len(sequence.frames) for n in (0, length, step)]
+    phase0, phase1, own = sequence.frames[chosen].float() / 255
+    low, high = sequence.ranges[chosen].T
     truth = low[2] + (high[2] - low[2]) * own
     on0, on1 = ((truth - low[n]) / (high[n] - low[n]) for n in (0, 1))
-    return torch.stack([phase0, phase1, torch.lerp(on0, on1, moment / length), own])
+    return torch.stack([phase0, phase1, torch.lerp(on0, on1, step / length), own])
 
 
 class CineSampler:
-    """Draws batches of augmented crops from the beats of a cache: turned, mirrored, sometimes rotated, scaled, bent, of
-    another contrast; three batches in ten as another scanner shows them.
+    """Draw batches of augmented crops from cine sequences.
+
+    Crops are rotated, flipped, scaled and deformed, and their contrast changes; some batches imitate another scanner.
+
+    Parameters
+    ----------
+    sequences : list of CineSequence
+        The patients to draw from.
+    crop : int
+        Edge of a crop within the slice, in voxels.
+    batch : int
+        Pairs in a batch.
+
+    Raises
+    ------
+    SettingsError
+        If the crop is larger than the smallest image.
     """
 
-    # Shares: of the pairs that go from ED to ES, and of the batches that another scanner shows.
+    # Probability that a pair is ED to ES, and that a batch imitates another scanner.
     ED_TO_ES = 0.55
-    DISGUISED = 0.3
+    OTHER_SCANNER = 0.3
 
-    def __init__(self, beats: List[CineSequence], crop: int = 65, batch: int = 4) -> None:
-        smallest = min(min(beat.frames.shape[2:]) for beat in beats)
+    def __init__(self, sequences: List[CineSequence], crop: int = 65, batch: int = 4) -> None:
+        smallest = min(min(sequence.frames.shape[2:]) for sequence in sequences)
         if crop > smallest:
             raise SettingsError(f"A crop of {crop} does not lie in the smallest image ({smallest} voxels): choose a "
                                 "smaller one.")
-        self.beats, self.crop, self.batch = beats, crop, batch
+        self.sequences, self.crop, self.batch = sequences, crop, batch
 
     def draw(self, generator: Generator) -> TrainingBatch:
-        """Each item from another patient."""
+        """Draw a batch; each pair comes from a patient drawn at random."""
         depth = 7 if uniform(0, 1, generator) < 0.8 else 5
-        beats = self._alike([b for b in self.beats if b.frames.shape[1] >= depth] or self.beats, generator)
-        depth = min(depth, min(b.frames.shape[1] for b in beats))
-        items, times = [], []
+        deep = [s for s in self.sequences if s.frames.shape[1] >= depth]
+        sequences = self._batchable(deep or self.sequences, generator)
+        depth = min(depth, min(s.frames.shape[1] for s in sequences))
+        pairs, times = [], []
         for _ in range(self.batch):
-            beat = beats[integer(0, len(beats) - 1, generator)]
-            start, length = draw_phases(beat, self.ED_TO_ES, generator)
-            moment = integer(1, length - 1, generator)
-            times.append(moment / length)
-            items.append(self._shown(scaled_frames(beat, start, length, moment), depth, generator))
-        frames = torch.stack(items)[:, :, None].unbind(1)
-        upright = beat.frames[[start, (start + length) % len(beat.frames)]].float() / 255
-        sample = TrainingBatch(*frames, torch.tensor(times), self._crop(upright, depth, generator)[:, None])
-        return augment_appearance(sample, self.DISGUISED, generator)
+            sequence = sequences[integer(0, len(sequences) - 1, generator)]
+            start, length = draw_phases(sequence, self.ED_TO_ES, generator)
+            step = integer(1, length - 1, generator)
+            times.append(step / length)
+            pairs.append(self._augmented(phases_and_truth(sequence, start, length, step), depth, generator))
+        phase0, phase1, truth, unit_truth = torch.stack(pairs)[:, :, None].unbind(1)
+        upright = sequence.frames[[start, (start + length) % len(sequence.frames)]].float() / 255
+        batch = TrainingBatch(phase0, phase1, truth, unit_truth, torch.tensor(times),
+                              self._random_crop(upright, depth, generator)[:, None])
+        return augment_appearance(batch, self.OTHER_SCANNER, generator)
 
-    def _alike(self, beats: List[CineSequence], generator: Generator) -> List[CineSequence]:
-        """Those of the beats that can share a batch."""
-        return beats
+    def _batchable(self, sequences: List[CineSequence], generator: Generator) -> List[CineSequence]:
+        """Return those sequences that can share a batch; crops of all of them can."""
+        return sequences
 
-    def _shown(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
-        """(n, k, j, i) in [0, 1] -> an augmented (n, depth, crop, crop)."""
+    def _augmented(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """Turn frames (n, k, j, i) in [0, 1] into an augmented crop (n, depth, crop, crop)."""
         if uniform(0, 1, generator) < 0.65:
-            crop = self._turned(frames, depth, generator)
+            crop = self._deformed_crop(frames, depth, generator)
         else:
-            crop = self._crop(frames, depth, generator)
-        crop = mirrored(crop, (1, 2, 3), generator)
+            crop = self._random_crop(frames, depth, generator)
+        crop = random_flip(crop, (1, 2, 3), generator)
         if uniform(0, 1, generator) < 0.5:
             crop = crop.transpose(2, 3)
-        return contrast(crop, generator)
+        return random_gamma(crop, generator)
 
-    def _crop(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
-        """(n, k, j, i) -> (n, depth, crop, crop), from anywhere inside."""
+    def _random_crop(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """Cut a box (n, depth, crop, crop) from anywhere inside frames (n, k, j, i)."""
         k, j, i = (integer(0, max(n - c, 0), generator)
                    for n, c in zip(frames.shape[1:], (depth, self.crop, self.crop)))
         return frames[:, k:k + depth, j:j + self.crop, i:i + self.crop]
 
-    def _turned(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
-        """A crop seen from any angle in the plane of the slices, up to a fifth larger or smaller, and bent."""
-        slab = integer(0, frames.shape[1] - depth, generator)
+    def _deformed_crop(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """Cut a crop at any angle within the slices, up to a fifth larger or smaller, and deform it."""
+        first = integer(0, frames.shape[1] - depth, generator)
         angle, scale = uniform(-math.pi, math.pi, generator), math.exp(uniform(-0.18, 0.18, generator))
-        # The middle of the crop stays far enough inside that little of it lies beyond the image's edge.
-        room = [max((n - 1) / 2 - (self.crop - 1) / 2 * scale, 0) + 4 for n in frames.shape[2:]]
-        return bent(frames[:, slab:slab + depth], (self.crop, self.crop), room, angle, scale, generator)
-
-
-def bent(frames: Tensor, size: Tuple[int, int], room: Sequence[float], angle: float, scale: float,
-         generator: Generator) -> Tensor:
-    """(n, k, j, i) -> (n, k, *size): turned and scaled within the slices, and bent: another anatomy with the same
-    course.
-
-    room: voxels along (j, i) by which the middle may lie off the image's.
-    """
-    grid = warping.identity((frames.shape[1], *size), frames)
-    j0, i0 = ((n - 1) / 2 + uniform(-r, r, generator) for n, r in zip(frames.shape[2:], room))
-    j, i = ((grid[:, axis] - (n - 1) / 2) * scale for axis, n in zip((1, 2), size))
-    knots = torch.randn((1, 2, *(n // 16 + 1 for n in size)), generator=generator)
-    bend = F.interpolate(uniform(0, BEND, generator) * knots, size=size, mode="bicubic", align_corners=True)
-    j, i = j + bend[:, :1], i + bend[:, 1:]
-    index = torch.stack([grid[:, 0], j0 + math.cos(angle) * j - math.sin(angle) * i,
-                         i0 + math.sin(angle) * j + math.cos(angle) * i], dim=1)
-    return warping.sample(frames[None], index)[0]
-
-
-def mirrored(frames: Tensor, axes: Sequence[int], generator: Generator) -> Tensor:
-    """Along each of the axes, every second time."""
-    for axis in axes:
-        if uniform(0, 1, generator) < 0.5:
-            frames = frames.flip(axis)
-    return frames
-
-
-def contrast(frames: Tensor, generator: Generator) -> Tensor:
-    """Every second time with another gamma."""
-    if uniform(0, 1, generator) < 0.5:
-        frames = frames.clamp(min=0) ** math.exp(uniform(-0.3, 0.3, generator))
-    return frames
+        # The centre of the crop stays so far inside that little of the crop lies beyond the edge of the image.
+        max_offset = [max((n - 1) / 2 - (self.crop - 1) / 2 * scale, 0) + 4 for n in frames.shape[2:]]
+        return deform(frames[:, first:first + depth], (self.crop, self.crop), max_offset, angle, scale, generator)

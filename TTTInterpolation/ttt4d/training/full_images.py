@@ -1,7 +1,7 @@
-"""Whole images as a scanner gives them: what the last stage of the `cardiac` weights learns from.
+"""Batches of full images, for the last stage of training of weights whose images always look alike.
 
-At deployment the network sees the whole image, its edges included, most often the way up that is usual for its kind,
-with the heart in the middle. Crops seen from every side keep that from it; here it may use it.
+The position and the orientation of the anatomy in the image are known at deployment. A network that learns from crops
+at any angle cannot use them; one that learns from full images can.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from torch import Generator, Tensor
 
 from ..temporal.network.features import padded_size, pyramid_strides
 from ..temporal.network.interpolator import NetworkSettings
-from .augmentation import integer, uniform
+from .augmentation import deform, integer, random_flip, random_gamma, uniform
 from .batches import SLICES
 from .cache import CineSequence
-from .cine import CineSampler, bent, contrast, mirrored
+from .cine import CineSampler
 
-# Of the images, those shown nearly as they were acquired; the others from any side.
+# Probability that an image is shown nearly as it was acquired; the others are shown at any angle.
 UPRIGHT = 0.6
 
 
 class FullImageSampler(CineSampler):
-    """Draws batches of whole images, padded as at deployment; crop: of the auxiliary tasks' images alone."""
+    """Draw batches of full images, padded as at deployment. `crop` is the size of the auxiliary task's images only."""
 
     ED_TO_ES = 0.89
-    DISGUISED = 0.15
+    OTHER_SCANNER = 0.15
 
-    def _alike(self, beats: List[CineSequence], generator: Generator) -> List[CineSequence]:
-        """Of one size, that of a beat drawn at random."""
-        size = beats[integer(0, len(beats) - 1, generator)].frames.shape[2:]
-        return [beat for beat in beats if beat.frames.shape[2:] == size]
+    def _batchable(self, sequences: List[CineSequence], generator: Generator) -> List[CineSequence]:
+        """Return the sequences of one image size, that of a sequence drawn at random."""
+        size = sequences[integer(0, len(sequences) - 1, generator)].frames.shape[2:]
+        return [sequence for sequence in sequences if sequence.frames.shape[2:] == size]
 
-    def _shown(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
-        """(n, k, j, i) in [0, 1] -> the augmented (n, depth, j, i), its edges held to the size the pyramid needs."""
-        slab = integer(0, frames.shape[1] - depth, generator)
-        frames = frames[:, slab:slab + depth]
+    def _augmented(self, frames: Tensor, depth: int, generator: Generator) -> Tensor:
+        """Turn frames (n, k, j, i) in [0, 1] into augmented ones (n, depth, j, i), padded with their edge values."""
+        first = integer(0, frames.shape[1] - depth, generator)
+        frames = frames[:, first:first + depth]
         upright = uniform(0, 1, generator) < UPRIGHT
         if not upright or uniform(0, 1, generator) < 0.75:
             angle = uniform(-0.3, 0.3, generator) if upright else uniform(-math.pi, math.pi, generator)
-            reach = 0.12 if upright else 0.18
-            frames = bent(frames, tuple(frames.shape[2:]), (6, 6), angle, math.exp(uniform(-reach, reach, generator)),
-                          generator)
-        frames = mirrored(frames, (1,) if upright else (1, 2, 3), generator)
+            zoom = 0.12 if upright else 0.18
+            height, width = frames.shape[2:]
+            frames = deform(frames, (height, width), (6, 6), angle, math.exp(uniform(-zoom, zoom, generator)),
+                            generator)
+        frames = random_flip(frames, (1,) if upright else (1, 2, 3), generator)
         size = tuple(frames.shape[1:])
-        wanted = padded_size(size, pyramid_strides(size, SLICES, len(NetworkSettings().features)))
-        pad = [n for w, s in zip(reversed(wanted), reversed(size)) for n in (0, w - s)]
-        return F.pad(contrast(frames, generator), pad, mode="replicate")
+        padded = padded_size(size, pyramid_strides(size, SLICES, len(NetworkSettings().features)))
+        pad = [n for p, s in zip(reversed(padded), reversed(size)) for n in (0, p - s)]
+        return F.pad(random_gamma(frames, generator), pad, mode="replicate")

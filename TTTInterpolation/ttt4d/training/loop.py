@@ -1,4 +1,4 @@
-"""Pre-training: f, h and the auxiliary heads g together, resumable, on a CPU, a GPU, or several under `torchrun`."""
+"""The training loop: f, h and the auxiliary heads g together, resumable, on a CPU or on GPUs (`torchrun`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
 import torch
 import torch.distributed as distributed
@@ -28,8 +28,18 @@ Objective = Callable[[Model, TrainingBatch, Generator], Loss]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """steps: of Adam, its learning rate falling on a cosine from `learning_rate`; average: memory of the averaged
-    weights.
+    """What one training run does.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of Adam. The learning rate rises over the first 200 steps and then falls along a cosine.
+    learning_rate : float
+        The highest learning rate.
+    average : float
+        Decay of the exponential moving average of the weights, which is the result.
+    seed : int
+        Seed of every random number of the run.
     """
 
     steps: int = 6000
@@ -39,13 +49,35 @@ class TrainingSettings:
 
 
 class Trainer:
-    """One training run; everything it needs to go on lies in its checkpoint."""
+    """One training run. It continues from its checkpoint if there is one.
+
+    Parameters
+    ----------
+    draw : callable
+        `draw(generator)` returns a `TrainingBatch`.
+    objective : callable
+        One of `ttt4d.training.objectives.OBJECTIVES`.
+    settings : TrainingSettings
+        What the run does.
+    device : torch.device
+        Where the run takes place.
+    checkpoint : Path
+        The file in which the state of the run is kept.
+    model : Model, optional
+        The model to start from; fresh weights by default.
+    inputs : mapping
+        What else identifies the run, such as its data, as plain values.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is damaged or may not be opened.
+    SettingsError
+        If the checkpoint is of another run.
+    """
 
     def __init__(self, draw: Draw, objective: Objective, settings: TrainingSettings, device: torch.device,
-                 checkpoint: Path, model: Model = None, inputs: Mapping[str, Any] = {}) -> None:
-        """inputs: what else makes this run the one it is (its data, its start), as plain values: a checkpoint of other
-        inputs is refused with SettingsError.
-        """
+                 checkpoint: Path, model: Optional[Model] = None, inputs: Mapping[str, Any] = {}) -> None:
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.world > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -64,19 +96,37 @@ class Trainer:
 
     def run(self, report: Callable[[int, Dict[str, float]], None] = lambda step, losses: None,
             save_every: float = 120.0) -> Model:
-        """Train to the last step; checkpoint every `save_every` seconds. Returns the averaged weights as a model."""
+        """Train to the last step.
+
+        Parameters
+        ----------
+        report : callable
+            Called after each step with its number and the parts of the loss by name, and `seconds`.
+        save_every : float
+            Seconds between checkpoints.
+
+        Returns
+        -------
+        Model
+            The model with the averaged weights.
+
+        Raises
+        ------
+        OutputError
+            If the checkpoint cannot be written.
+        """
         saved = began = time.monotonic()
         before = self.seconds
         while self.step < self.settings.steps:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
-            sample = self.draw(self.generator).to(self.device)
-            with mixed_precision(self.device, sample.phase0.shape[2:]):
-                loss, metrics = self.objective(self.model, sample, self.generator)
+            batch = self.draw(self.generator).to(self.device)
+            with mixed_precision(self.device, batch.phase0.shape[2:]):
+                loss, metrics = self.objective(self.model, batch, self.generator)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self._share_gradients()
-            # One sample whose gradient is no number must not cost the run.
+            # A batch whose gradient is not finite must not end the run.
             if torch.isfinite(nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)):
                 self.optimizer.step()
                 self._average()
@@ -90,11 +140,13 @@ class Trainer:
         return self.model
 
     def _learning_rate(self) -> float:
+        """Return the learning rate of this step: warm-up, then a cosine down to a hundredth."""
         warm = min(1.0, (self.step + 1) / 200)
         return warm * self.settings.learning_rate * (
             0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps)))
 
     def _average(self) -> None:
+        """Update the moving average of the weights; at the start it forgets faster."""
         memory = min(self.settings.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for kept, new in zip(self.averaged.parameters(), self.modules.parameters()):
@@ -103,13 +155,13 @@ class Trainer:
     def _share_gradients(self) -> None:
         if self.world > 1:
             for parameter in self.modules.parameters():
-                if parameter.grad is None:  # a part that had no turn in this step
+                if parameter.grad is None:  # a part that was not used in this step
                     parameter.grad = torch.zeros_like(parameter)
                 distributed.all_reduce(parameter.grad)
                 parameter.grad /= self.world
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, completely or not at all. Raises OutputError if it cannot be written."""
         if self.rank:
             return
         state: Dict[str, Any] = {
@@ -130,7 +182,7 @@ class Trainer:
                              ) from error
         except MemoryError:
             raise
-        except Exception as error:  # of the kinds of damage each has an error of its own
+        except Exception as error:  # each kind of damage raises another kind of error
             raise InputError(f"The checkpoint {self.checkpoint.name} is damaged: remove it to begin anew.") from error
         if run != self._identity():
             raise SettingsError(

@@ -1,8 +1,16 @@
-"""What training minimises, stage by stage: the main task, and in the same f the auxiliary tasks with a head."""
+"""What training minimises, stage by stage: the main task, and with the same f the auxiliary tasks that have a head.
+
+Training both tasks on one f before deployment follows the published method [1]_. Unlike it, the main task is supervised
+by acquired frames.
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv 2502.02341.
+"""
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Callable, Dict, Tuple
 
 import torch
 from torch import Generator, Tensor
@@ -15,55 +23,77 @@ from ..weights.model import Model
 from .augmentation import uniform
 from .batches import TrainingBatch
 
-# Of the auxiliary losses in the sum: f serves the main task first.
+# Weight of the auxiliary losses in the sum: f serves the main task first.
 AUXILIARY_WEIGHT = 0.02
 
 Loss = Tuple[Tensor, Dict[str, float]]
 
 
-def strides_of(model: Model, sample: TrainingBatch) -> Strides:
-    return pyramid_strides(sample.phase0.shape[2:], sample.spacing, len(model.network.settings.features))
+def strides_of(model: Model, batch: TrainingBatch) -> Strides:
+    """Return the strides of the model's feature pyramid on the grid of a batch."""
+    return pyramid_strides(batch.phase0.shape[2:], batch.spacing, model.network.levels)
 
 
 def log_error(image: Tensor, truth: Tensor) -> Tensor:
-    """Mean over the batch of ln(MSE): what PSNR measures, so that no frame counts more for being harder."""
+    """Return the mean of ln(MSE) over a batch (batch, 1, k, j, i).
+
+    PSNR is a logarithm of the error too. So no frame counts more because it is harder.
+    """
     return torch.log((image - truth).square().mean(dim=(1, 2, 3, 4)) + 1e-5).mean()
 
 
-def motion_loss(estimate: Estimate, sample: TrainingBatch) -> Tensor:
-    """Supervised by the acquired frame: the blend of the warped phases alone."""
-    return (log_error(estimate.blend(sample.phase0, sample.phase1), sample.truth)
+def motion_loss(estimate: Estimate, batch: TrainingBatch) -> Tensor:
+    """Compare the blend of the warped phases, without the residual, with the acquired frame; penalise gradients."""
+    return (log_error(estimate.blend(batch.phase0, batch.phase1), batch.truth)
             + 0.01 * (warping.gradient_penalty(estimate.to0) + warping.gradient_penalty(estimate.to1)))
 
 
-def main_loss(estimate: Estimate, sample: TrainingBatch) -> Tensor:
-    """The whole frame as it will be measured, and half of the blend alone, so that the motion goes on carrying what is
-    motion.
+def main_loss(estimate: Estimate, batch: TrainingBatch) -> Tensor:
+    """Compare the complete frame with the acquired one, and add half of the motion's loss.
+
+    Without the second term the residual would replace motion that the fields can explain.
     """
-    frame = estimate.frame(sample.phase0, sample.phase1)
-    return log_error(frame, sample.measured) + 0.5 * motion_loss(estimate, sample)
+    frame = estimate.frame(batch.phase0, batch.phase1)
+    return log_error(frame, batch.unit_truth) + 0.5 * motion_loss(estimate, batch)
 
 
-def motion(model: Model, sample: TrainingBatch, generator: Generator) -> Loss:
-    """The first stage: motion and confidence, at half the cost of the whole."""
-    both = model.network.features(torch.cat([sample.phase0, sample.phase1]), strides_of(model, sample))
+def motion(model: Model, batch: TrainingBatch, generator: Generator) -> Loss:
+    """Return the loss of the first stage: motion and confidence only, at half the cost of the complete network.
+
+    Parameters
+    ----------
+    model : Model
+        The network and its auxiliary tasks.
+    batch : TrainingBatch
+        The batch to learn from, on the model's device.
+    generator : Generator
+        Source of every random number.
+
+    Returns
+    -------
+    tuple of Tensor and dict
+        The loss to minimise, and its parts by name as numbers.
+    """
+    both = model.network.features(torch.cat([batch.phase0, batch.phase1]), strides_of(model, batch))
     features0, features1 = zip(*(level.chunk(2) for level in both))
-    loss = motion_loss(model.network.move(list(features0), list(features1), sample.time), sample)
-    return _with_an_auxiliary_task(loss, model, sample, generator)
+    loss = motion_loss(model.network.move(list(features0), list(features1), batch.time), batch)
+    return _with_an_auxiliary_task(loss, model, batch, generator)
 
 
-def supervised(model: Model, sample: TrainingBatch, generator: Generator) -> Loss:
-    """The second stage: the whole network."""
-    loss = main_loss(model.network(sample.phase0, sample.phase1, sample.time, strides_of(model, sample)), sample)
-    return _with_an_auxiliary_task(loss, model, sample, generator)
+def supervised(model: Model, batch: TrainingBatch, generator: Generator) -> Loss:
+    """Return the loss of the second stage, which trains the complete network; see `motion`."""
+    loss = main_loss(model.network(batch.phase0, batch.phase1, batch.time, strides_of(model, batch)), batch)
+    return _with_an_auxiliary_task(loss, model, batch, generator)
 
 
-def _with_an_auxiliary_task(loss: Tensor, model: Model, sample: TrainingBatch, generator: Generator) -> Loss:
-    """The auxiliary tasks that have a head learn it beside the main task, in the same f, one drawn a step."""
+def _with_an_auxiliary_task(loss: Tensor, model: Model, batch: TrainingBatch, generator: Generator) -> Loss:
+    """Add the loss of one auxiliary task, drawn at random among those that have a head to train."""
     heads = [name for name, task in model.tasks.items() if task.has_head]
+    if not heads:
+        return loss, {"main": loss.item()}
     name = heads[int(uniform(0, len(heads), generator))]
-    extra = model.tasks[name].loss(model.network, PhasePair(sample.upright, strides_of(model, sample)), generator)
+    extra = model.tasks[name].loss(model.network, PhasePair(batch.upright, strides_of(model, batch)), generator)
     return loss + AUXILIARY_WEIGHT * extra, {"main": loss.item(), name: extra.item()}
 
 
-OBJECTIVES = {"motion": motion, "supervised": supervised}
+OBJECTIVES: Dict[str, Callable[[Model, TrainingBatch, Generator], Loss]] = {"motion": motion, "supervised": supervised}

@@ -1,11 +1,15 @@
-"""Generated anatomies in motion: what the `general` weights learn from, free of any data licence and of any one
-contrast.
+"""Batches of generated anatomies in motion, from which the `general` weights learn without any patient's data.
 
-An anatomy is a nest of smooth random shapes, each with its own grey value and texture; around some points it contracts
-or expands, on top of a smooth random drift, along an S-curve of time. Here and there it turns into another anatomy on
-the way, as blood does that flows in and tissue that passes through a thick slice: what motion cannot explain must be
-blended, and the network has to learn where. The truth is exact: every frame is the anatomy of its time sampled once,
-without noise.
+An anatomy is a set of nested smooth random shapes, each with its own grey value and texture [1]_. Around some points it
+contracts or expands, on top of a smooth random drift, along an S-curve of time. In some regions it turns into another
+anatomy on the way, as blood does that flows in and tissue that moves through a thick slice: motion cannot explain such
+regions, so they must be blended, and the network has to learn where. The truth is exact: every frame is the anatomy at
+its time, sampled once and without noise.
+
+References
+----------
+.. [1] Hoffmann et al., "SynthMorph: learning contrast-invariant registration without acquired images", IEEE
+   Transactions on Medical Imaging 41(3), 2022, doi:10.1109/TMI.2021.3116879.
 """
 
 from __future__ import annotations
@@ -17,37 +21,49 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from ..images.volume import Triple
 from ..motion import warping
 from .augmentation import augment_appearance, integer, uniform
 from .batches import SLICES, TrainingBatch
 
-ISOTROPIC = (1.0, 1.0, 1.0)
+Size = Tuple[int, int, int]
+
+ISOTROPIC: Triple = (1.0, 1.0, 1.0)
+# Probability that a batch imitates another scanner.
+OTHER_SCANNER = 0.5
 
 
 class SyntheticAnatomySampler:
-    """Draws batches of generated beats: stacks of thick slices, or isotropic volumes; half of the batches as another
-    scanner shows them.
+    """Draw batches of generated anatomies in motion: stacks of thick slices, or isotropic volumes.
+
+    Parameters
+    ----------
+    crop : int
+        Edge of a stack within the slice, in voxels; isotropic volumes have about half of it.
+    batch : int
+        Pairs in a batch.
     """
 
     def __init__(self, crop: int = 65, batch: int = 4) -> None:
         self.crop, self.batch = crop, batch
 
     def draw(self, generator: Generator) -> TrainingBatch:
-        """Each item another anatomy, all of one shape of grid."""
+        """Draw a batch; each pair is another anatomy, on grids of one size."""
         size, spacing = self._grid(generator)
-        beats = [self._beat(size, generator) for _ in range(self.batch)]
-        parts = [torch.cat([getattr(beat, name) for beat in beats])
-                 for name in ("phase0", "phase1", "truth", "measured", "time")]
-        sample = TrainingBatch(*parts, beats[0].upright, spacing)
-        return augment_appearance(sample, 0.5, generator)
+        pairs = [self._pair(size, generator) for _ in range(self.batch)]
+        parts = {name: torch.cat([getattr(pair, name) for pair in pairs])
+                 for name in ("phase0", "phase1", "truth", "unit_truth", "time")}
+        batch = TrainingBatch(**parts, upright=pairs[0].upright, spacing=spacing)
+        return augment_appearance(batch, OTHER_SCANNER, generator)
 
-    def _grid(self, generator: Generator) -> Tuple[Tuple[int, int, int], Tuple[float, float, float]]:
+    def _grid(self, generator: Generator) -> Tuple[Size, Triple]:
         if uniform(0, 1, generator) < 0.6:
             return (integer(5, 8, generator), self.crop, self.crop), SLICES
         edge = (self.crop // 2 // 8) * 8 + 1
         return (edge, edge, edge), ISOTROPIC
 
-    def _beat(self, size: Tuple[int, int, int], generator: Generator) -> TrainingBatch:
+    def _pair(self, size: Size, generator: Generator) -> TrainingBatch:
+        """Draw one anatomy in motion, as a batch of one."""
         anatomy, motion = _anatomy(size, generator), _motion(size, generator)
         change = _change(anatomy, generator)
         time = torch.rand(1, generator=generator) * 0.9 + 0.05
@@ -56,20 +72,18 @@ class SyntheticAnatomySampler:
         noise = uniform(0, 0.04, generator) if uniform(0, 1, generator) < 0.7 else 0.0
         phases = torch.cat([anatomy, warping.warp(anatomy + change, motion)])
         phases = (phases + noise * torch.randn(phases.shape, generator=generator)).clamp(0, 1)
-        return TrainingBatch(phases[:1], phases[1:], truth, truth, time, phases)
+        return TrainingBatch(phases[:1], phases[1:], truth, truth, time, upright=phases)
 
 
-def _smooth(size: Tuple[int, int, int], channels: int, knots: int, generator: Generator) -> Tensor:
-    """(1, channels, k, j, i): a random map that bends about `knots` times along each long axis, standard deviation near
-    1.
-    """
+def _smooth(size: Size, channels: int, knots: int, generator: Generator) -> Tensor:
+    """Draw a smooth map (1, channels, k, j, i) with about `knots` knots along the longest axis, deviation near 1."""
     coarse = tuple(min(n, max(2, round(knots * n / max(size)))) for n in size)
     draw = torch.randn((1, channels, *coarse), generator=generator)
     return F.interpolate(draw, size=size, mode="trilinear", align_corners=True)
 
 
-def _anatomy(size: Tuple[int, int, int], generator: Generator) -> Tensor:
-    """(1, 1, k, j, i) in [0, 1]: shapes inside shapes, texture, a soft edge between them."""
+def _anatomy(size: Size, generator: Generator) -> Tensor:
+    """Draw an image (1, 1, k, j, i) in [0, 1] of nested shapes with texture and soft edges."""
     image = uniform(0, 1, generator) + 0.1 * _smooth(size, 1, 6, generator)
     for _ in range(integer(4, 10, generator)):
         level = _smooth(size, 1, integer(2, 10, generator), generator) + _ball(size, generator)
@@ -83,9 +97,9 @@ def _anatomy(size: Tuple[int, int, int], generator: Generator) -> Tensor:
 
 
 def _change(anatomy: Tensor, generator: Generator) -> Tensor:
-    """(1, 1, k, j, i) to add to the anatomy of phase 0 on the way to phase 1: in some regions, more or less of another.
-    """
-    size = tuple(anatomy.shape[2:])
+    """Draw what is added to the anatomy (1, 1, k, j, i) from phase 0 to phase 1: another anatomy in some regions."""
+    nk, nj, ni = anatomy.shape[2:]
+    size = (nk, nj, ni)
     level = _smooth(size, 1, integer(2, 12, generator), generator)
     region = torch.sigmoid((level - uniform(0.0, 1.5, generator)) * uniform(3, 20, generator))
     everywhere = uniform(0, 0.15, generator)
@@ -93,18 +107,21 @@ def _change(anatomy: Tensor, generator: Generator) -> Tensor:
     return (everywhere + uniform(0, 1, generator) * region).clamp(max=1) * (other - anatomy)
 
 
-def _ball(size: Tuple[int, int, int], generator: Generator) -> Tensor:
-    """Positive inside a random ellipsoid, so that closed organs are as common as bands."""
+def _ball(size: Size, generator: Generator) -> Tensor:
+    """Draw a map that is positive inside a random ellipsoid, so that closed organs are as common as bands."""
     grid = warping.identity(size, torch.zeros(()))
-    total = 0.0
+    total = torch.zeros(())
     for axis, n in enumerate(size):
         radius = max(uniform(0.1, 0.4, generator) * n, 1.0)
         total = total + ((grid[:, axis:axis + 1] - uniform(0.2, 0.8, generator) * n) / radius)**2
     return 1.5 - 1.5 * total.clamp(max=2)
 
 
-def _motion(size: Tuple[int, int, int], generator: Generator) -> Tensor:
-    """(1, 3, k, j, i) voxels, from phase 1's grid to phase 0: up to a seventh of the edge, folding nowhere."""
+def _motion(size: Size, generator: Generator) -> Tensor:
+    """Draw a displacement (1, 3, k, j, i) from the grid of phase 1 into phase 0, in voxels.
+
+    It is at most about a seventh of the longest edge and folds nowhere.
+    """
     reach = uniform(0.02, 0.14, generator) * max(size)
     motion = 0.35 * _smooth(size, 3, integer(2, 5, generator), generator)
     grid = warping.identity(size, motion)
@@ -122,7 +139,7 @@ def _motion(size: Tuple[int, int, int], generator: Generator) -> Tensor:
 
 
 def _s_curve(time: Tensor, generator: Generator) -> Tensor:
-    """How far the motion has come at a time: from even to slow at both ends, its middle early or late."""
+    """Draw a course of the motion: its progress at a time, even or slow at both ends, early or late in the middle."""
     bend, skew = uniform(0, 1, generator), math.exp(uniform(-0.3, 0.3, generator))
     time = time**skew
     return (1 - bend) * time + bend * time * time * (3 - 2 * time)

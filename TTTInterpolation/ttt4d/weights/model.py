@@ -28,8 +28,8 @@ class Model:
         What the file says of itself: name, data, licence, date, stages, figures.
     """
 
-    network: nn.Module
-    tasks: Dict[str, nn.Module]
+    network: Any  # nn.Module would hide the methods that each axis adds
+    tasks: Dict[str, Any]
     card: Dict[str, Any]
 
     @property

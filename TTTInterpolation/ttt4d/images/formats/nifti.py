@@ -53,9 +53,9 @@ def read(path: str) -> PhaseSequence:
     with reading(path), _invalid_header(path):
         header_file, voxel_file = _files_of(path)
         header, comment = _read_header(path, header_file)
-        _check_kind(path, header)
+        _check_kind(path, header, messages)
         geometry = _geometry(quoted(path), header, messages)
-        frames = _read_frames(path, voxel_file, header, messages)
+        frames = _read_frames(voxel_file, header)
     own = comment.get("frames", [])
     synthetic = [len(own) == len(frames) and own[number].get(marks.FRAME) == marks.SYNTHETIC
                  for number in range(len(frames))]
@@ -74,7 +74,7 @@ def _invalid_header(path: str) -> Iterator[None]:
     try:
         yield
     except HeaderDataError as error:
-        raise InputError(f"The header of {quoted(path)} is not valid NIfTI ({error}): correct it, or get the file "
+        raise InputError(f"The header of {quoted(path)} is not valid ({error}): correct it, or get the file "
                          "again.") from error
 
 
@@ -144,11 +144,11 @@ def _own_comment(header: Nifti1Header, file: BinaryIO) -> Dict[str, Any]:
         return {}
 
 
-def _check_kind(path: str, header: Nifti1Header) -> None:
+def _check_kind(path: str, header: Nifti1Header, messages: List[str]) -> None:
     """Raise `InputError` unless the file holds volumes of one real value per voxel."""
     if int(header["intent_code"]) == _LABEL:
         raise label_map_error(quoted(path))
-    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    shape, dtype = header.get_data_shape(), _voxel_type(path, header)
     if len(shape) < 3 or min(shape) < 1:
         raise InputError(f"{quoted(path)} is an empty or two-dimensional image: give a volume.")
     if dtype.names:
@@ -162,6 +162,21 @@ def _check_kind(path: str, header: Nifti1Header) -> None:
                          "with one grey value a voxel.")
     if len(several) > 1:
         raise InputError(f"{quoted(path)} has {len(shape)} dimensions: give a volume, or a sequence of volumes.")
+    if several and several[0] != shape[3]:
+        messages.append(f"Axis {shape.index(several[0], 3) + 1} of {quoted(path)} is taken for its phases.")
+
+
+def _voxel_type(path: str, header: Nifti1Header) -> np.dtype:
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        dtype = header.get_data_dtype()
+    except (HeaderDataError, KeyError):  # a code that is known but cannot be read; one that is not known
+        dtype = np.dtype("V")
+    if dtype.kind == "V" and not dtype.names:
+        raise InputError(f"{quoted(path)} has voxels of a type that cannot be read (NIfTI code {header['datatype']}): "
+                         "convert it to int16 or float32 first.")
+    return dtype
 
 
 def _geometry(name: str, header: Nifti1Header, messages: List[str]) -> Geometry:
@@ -240,7 +255,7 @@ def _lps(header: Nifti1Header, affine: np.ndarray) -> Tuple[np.ndarray, np.ndarr
     return lps[:, 2::-1], lps[:, 3]
 
 
-def _read_frames(path: str, voxel_file: str, header: Nifti1Header, messages: List[str]) -> List[np.ndarray]:
+def _read_frames(voxel_file: str, header: Nifti1Header) -> List[np.ndarray]:
     """Return the frames (k, j, i), scaled as the header says."""
     from nibabel.arrayproxy import ArrayProxy
 
@@ -252,9 +267,6 @@ def _read_frames(path: str, voxel_file: str, header: Nifti1Header, messages: Lis
     slope, inter = header.get_slope_inter()
     slope, inter = (1.0, 0.0) if slope is None else (slope, inter)  # a slope of 0 stands for no scaling
     dtype = stored.dtype if (slope, inter) == (1, 0) else _scaled_type(stored, slope, inter)
-    if dtype.itemsize > 8:
-        dtype = np.dtype(np.float64)
-        messages.append(f"{quoted(path)} has voxels in extended precision: they are read in double precision.")
     return [_scaled(frame, slope, inter, dtype) for frame in stored.T.reshape(-1, *stored.shape[2::-1])]
 
 
@@ -278,7 +290,7 @@ def _scaled_type(stored: np.ndarray, slope: float, inter: float) -> np.dtype:
         return np.dtype(np.float64)
     largest = max(abs(slope * value + inter) for value in (limits.min, limits.max))
     with np.errstate(over="ignore"):
-        precise = np.spacing(np.float32(largest)) <= abs(slope) / 256  # of one grey level
+        precise = np.spacing(np.float32(largest)) <= abs(slope) / 64  # of one grey level
     return np.dtype(np.float32 if precise else np.float64)
 
 
@@ -336,7 +348,10 @@ class Writer(OneFileWriter):
 
 
 def _new_header(geometry: Geometry, dtype: np.dtype, frames: int, source: Optional[object]) -> Nifti1Header:
-    """Return the header of so many frames on a grid, in the orientation of the input's header where that is one."""
+    """Return the header of so many frames on a grid.
+
+    It tells the orientation as the input's header does where that is one of NIfTI, and as much as that on another grid.
+    """
     import nibabel
 
     too_long = max(*geometry.shape, frames) > _NIFTI1_LARGEST
@@ -346,7 +361,11 @@ def _new_header(geometry: Geometry, dtype: np.dtype, frames: int, source: Option
     header.set_data_shape(geometry.shape[::-1] if frames == 1 else (*geometry.shape[::-1], frames))
     header.set_slope_inter(1, 0)
     header["descrip"] = _OWN_DESCRIPTION
-    if isinstance(source, nibabel.Nifti1Header) and not _geometry("", source, []).differences(geometry):
+    if not isinstance(source, nibabel.Nifti1Header):
+        codes = {"qform": 0, "sform": 1}
+    elif _geometry("", source, []).differences(geometry):
+        codes = {form: int(source[f"{form}_code"]) for form in ("qform", "sform")}
+    else:
         for field in _ORIENTATION:
             header[field] = source[field]
         header["pixdim"][:4] = source["pixdim"][:4]
@@ -354,9 +373,9 @@ def _new_header(geometry: Geometry, dtype: np.dtype, frames: int, source: Option
         return header
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = _LPS_OF_RAS @ geometry.matrix[:, ::-1], _LPS_OF_RAS @ geometry.origin
-    header.set_zooms((*geometry.spacing[::-1], 1)[:len(header.get_data_shape())])
+    header.set_qform(affine, codes["qform"])
+    header.set_sform(affine, codes["sform"])
     header.set_xyzt_units("mm")
-    header.set_sform(affine, 1)
     return header
 
 

@@ -1,4 +1,4 @@
-"""The auxiliary tasks g: what the network trains itself on at deployment. One file a task, one entry here.
+"""The auxiliary tasks g, on which the network trains itself at deployment: one file a task, one entry here.
 
 This file imports no torch, so that settings, command line and Slicer know the names before the engine is loaded.
 """
@@ -15,6 +15,6 @@ TASKS = {
 
 
 def task_class(name: str) -> type:
-    """The class of an auxiliary task, loaded when asked for."""
+    """Return the class of an auxiliary task; its module is imported now."""
     module, cls = TASKS[name].split(".")
     return getattr(import_module(f"{__name__}.{module}"), cls)

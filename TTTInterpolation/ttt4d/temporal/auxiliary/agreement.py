@@ -1,6 +1,12 @@
-"""Agreement: both phases, brought to one moment, should show the same tissue.
+"""Agreement (LNCC consistency): both phases, warped to one time, should show the same tissue.
 
-It acts on the motion itself, through the frozen head h: f learns to show h in this patient's images what it can follow.
+The task acts on the motion itself, through the frozen head h: f learns to extract from the images of this patient the
+features that h can follow. It is not one of the published tasks.
+
+References
+----------
+.. [1] Balakrishnan et al., "VoxelMorph: A Learning Framework for Deformable Medical Image Registration", IEEE TMI 2019,
+   arXiv:1809.05231: local normalised cross-correlation (LNCC) and the penalty on the gradient of the field.
 """
 
 from __future__ import annotations
@@ -19,14 +25,14 @@ from ..phase_pair import PhasePair
 
 
 class Agreement(AuxiliaryTask):
-    """Local correlation of the phases, warped to a random moment; fields held smooth. No head of its own.
+    """Squared LNCC of the two phases, warped to a random time, with a penalty on rough fields. It has no head.
 
-    Correlation, not difference: what brightens or fades on the way must not be mistaken for motion, and the same step
-    means the same in every contrast. Few steps, and in f alone: the whole network, pulled until the phases do agree,
-    forgets what it knows of the time between them.
+    Correlation is used rather than intensity difference because it ignores brightness changes between the phases and
+    does not depend on contrast. Only f is trained, for few steps: training the whole network until the phases match
+    makes it forget the motion at intermediate times.
 
-    Small windows and moments up to the phases themselves were chosen because there the task's gradient lies closest to
-    that of the true frames: `Testing/benchmarks/alignment.py`.
+    Small windows, and times up to the phases themselves, were chosen because there the gradient of the task is closest
+    to that of the true frames: see `Testing/benchmarks/alignment.py`.
     """
 
     smoothness = 0.2
@@ -34,6 +40,7 @@ class Agreement(AuxiliaryTask):
     learning_rate = 2e-4
 
     def loss(self, network: InterpolationNetwork, batch: PhasePair, generator: Generator) -> Tensor:
+        """Return 1 - LNCC and the penalty; see `AuxiliaryTask.loss`."""
         moment = 0.05 + 0.9 * torch.rand((), generator=generator).item()
         # Phase 0 to 1 as the first item of the batch, 1 to 0 as the second: one moment, reached from both sides.
         features = network.features(batch.phases, batch.strides)
@@ -41,24 +48,25 @@ class Agreement(AuxiliaryTask):
                                 batch.phases.new_tensor([moment, 1 - moment]))
         fine = [patch > 1 for patch in patch_size(batch.strides)]  # slices that are never halved are thick
         phases = structure(batch.phases, [3 if f else 1 for f in fine])
-        alike = lncc(warp(phases, estimate.to0), warp(phases.flip(0), estimate.to1),
-                                  [5 if f else 3 for f in fine])
+        alike = lncc(warp(phases, estimate.to0), warp(phases.flip(0), estimate.to1), [5 if f else 3 for f in fine])
         return 1 - alike + self.smoothness * (gradient_penalty(estimate.to0) + gradient_penalty(estimate.to1))
 
 
 def structure(image: Tensor, window: Sequence[int]) -> Tensor:
-    """An image (batch, 1, k, j, i), each voxel the mean of the window (odd, k, j, i) about it, edge held: noise and
-    speckle, which differ from phase to phase, must not be brought to agree.
+    """Return an image (batch, 1, k, j, i) smoothed by the mean in a window of (k, j, i) voxels, all odd.
+
+    Noise and speckle differ from phase to phase: the task must not try to make them agree.
     """
     pad = [n // 2 for n in reversed(window) for _ in range(2)]
     return F.avg_pool3d(F.pad(image, pad, mode="replicate"), tuple(window), stride=1)
 
 
 def lncc(a: Tensor, b: Tensor, window: Sequence[int]) -> Tensor:
-    """The mean of the squared correlation of two images (batch, 1, k, j, i) within windows of (k, j, i) voxels, at
-    every second voxel of each plane.
+    """Return the mean squared local normalised cross-correlation of two images (batch, 1, k, j, i).
+
+    The windows have (k, j, i) voxels, and there is one for every second voxel of each plane.
     """
-    window = tuple(min(n, w) for n, w in zip(a.shape[2:], window))
+    window = [min(n, w) for n, w in zip(a.shape[2:], window)]
 
     def mean(x: Tensor) -> Tensor:
         return F.avg_pool3d(x, window, stride=(1, 2, 2))

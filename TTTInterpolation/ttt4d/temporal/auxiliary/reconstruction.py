@@ -1,8 +1,13 @@
-"""Reconstruction: a 3D masked autoencoder over f (paper, auxiliary task 2)."""
+"""Reconstruction: a 3D masked autoencoder over f.
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the auxiliary task 3D-MAE.
+"""
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +21,9 @@ from ..phase_pair import PhasePair
 
 
 class Reconstruction(AuxiliaryTask):
-    """80 % of the image's patches are hidden before f sees it; mean squared error on the hidden voxels only.
+    """Hides 80 % of the patches of the image from f; the loss is the mean squared error on the hidden voxels only.
 
-    A patch is a voxel of the coarsest level of f, so that the grid follows the volume's size and slice thickness.
+    A patch is a voxel of the coarsest level of f, so that patches follow size and slice thickness of the volume.
     """
 
     masked_fraction = 0.8
@@ -32,14 +37,15 @@ class Reconstruction(AuxiliaryTask):
         self.leave = nn.Conv3d(16, 1, 3, padding=1)
 
     def loss(self, network: InterpolationNetwork, batch: PhasePair, generator: Generator) -> Tensor:
+        """Return the masked error of both phases; see `AuxiliaryTask.loss`."""
         masks = torch.cat([self.mask(batch.phases.shape[2:], batch.strides, generator) for _ in batch.phases])
         masks = masks.to(batch.phases.device)
         features = network.features(batch.phases * (1 - masks), batch.strides)
         return self.masked_error(self.decode(features), batch.phases, masks)
 
     def decode(self, features: List[Tensor]) -> Tensor:
-        """All levels of f, finest first -> the image (batch, 1, k, j, i)."""
-        x = None
+        """Return the image (batch, 1, k, j, i) that all levels of f, finest first, encode."""
+        x: Optional[Tensor] = None
         for enter, level in zip(self.enter, reversed(features)):
             y = enter(level)
             x = F.leaky_relu(y if x is None else y + warping.resize(x, level.shape[2:]).to(y.dtype), 0.1)
@@ -47,7 +53,7 @@ class Reconstruction(AuxiliaryTask):
 
     @classmethod
     def mask(cls, size: Sequence[int], strides: Strides, generator: Generator) -> Tensor:
-        """1 where hidden, 0 where visible: (1, 1, k, j, i), the same fraction of patches hidden in every draw."""
+        """Draw a mask (1, 1, k, j, i): 1 where hidden, 0 where visible, the same fraction in every draw."""
         patch = patch_size(strides)
         grid = tuple(-(-n // p) for n, p in zip(size, patch))
         count = grid[0] * grid[1] * grid[2]
@@ -60,5 +66,5 @@ class Reconstruction(AuxiliaryTask):
 
     @staticmethod
     def masked_error(image: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-        """Mean squared error over the hidden voxels; the visible ones do not count."""
+        """Return the mean squared error over the hidden voxels."""
         return ((image - truth).square() * mask).sum() / mask.sum()

@@ -1,4 +1,9 @@
-"""Rotation: by how many quarter turns about the slice axis was the image turned? (paper, auxiliary task 1)"""
+"""Rotation: by how many quarter turns about the slice axis was the image turned?
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the auxiliary task rotation.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ SMALLEST_SQUARE = 65
 
 
 class Rotation(AuxiliaryTask):
-    """Four classes, 0 / 90 / 180 / 270 degrees; cross-entropy over both phases, each turned by its own draw."""
+    """Classifies 0, 90, 180 or 270 degrees; the loss is the cross-entropy over both phases, each turned at random."""
 
     iterations = 20
     learning_rate = 5e-5
@@ -29,6 +34,7 @@ class Rotation(AuxiliaryTask):
         self.classifier = nn.Sequential(nn.Linear(32 * 16, 64), nn.LeakyReLU(0.1), nn.Linear(64, 4))
 
     def loss(self, network: InterpolationNetwork, batch: PhasePair, generator: Generator) -> Tensor:
+        """Return the cross-entropy of both phases; see `AuxiliaryTask.loss`."""
         square = square_from_anywhere(batch, generator)
         turns = torch.randint(4, (len(square),), generator=generator)
         turned = torch.stack([torch.rot90(x, int(n), (2, 3)) for x, n in zip(square, turns)])
@@ -38,10 +44,11 @@ class Rotation(AuxiliaryTask):
 
 
 def square_from_anywhere(batch: PhasePair, generator: Generator) -> Tensor:
-    """The phases (2, 1, k, edge, edge) in a random square two thirds of the slices wide: what a step learns from, at
-    half the cost.
+    """Return the phases (2, 1, k, edge, edge) in a random square, two thirds of the slices wide.
+
+    A step learns as much from it, at half the cost.
     """
-    size = batch.phases.shape[3:]
+    size = list(batch.phases.shape[3:])
     edge = max(min(*size, SMALLEST_SQUARE), -(-2 * min(size) // 3))
     j, i = (int(torch.randint(n - edge + 1, (), generator=generator)) for n in size)
     return batch.phases[..., j:j + edge, i:i + edge]

@@ -1,4 +1,11 @@
-"""The whole network: f feeds the motion and the refinement, so that what adaptation changes in f reaches both."""
+"""The whole network: f feeds the motion and the refinement, so that what adaptation changes in f reaches both.
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341: the sideways Y; there f feeds the
+   refinement only.
+.. [2] Kim et al., UVI-Net, CVPR 2024, arXiv:2404.01464: blend and residual.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +23,13 @@ from .refinement import Refinement
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """The widths of the network, finest level first; stored with the weights."""
+    """The widths of the network, stored with the weights.
+
+    Parameters
+    ----------
+    features, motion, refinement : tuple of int
+        Channels of each level of f and of the two parts of h, finest first.
+    """
 
     features: Tuple[int, ...] = (8, 16, 32, 48)
     motion: Tuple[int, ...] = (24, 48, 64)
@@ -32,11 +45,16 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the network says of one time, all on the canvas: enough to make the frame there or at native resolution.
+    """What the network estimates for some times on the canvas: all that frames of any resolution need.
 
-    to0, to1: displacements from the grid at time t to each phase (batch, 3, k, j, i), voxels of the canvas.
-    weight: of warped phase 0 in the blend (batch, 1, k, j, i), in [0, 1].
-    residual: added to the blend (batch, 1, k, j, i), in units of the canvas intensities.
+    Parameters
+    ----------
+    to0, to1 : Tensor of shape (batch, 3, k, j, i)
+        Displacements from the grid at time t to each phase, in voxels of the canvas.
+    weight : Tensor of shape (batch, 1, k, j, i)
+        Weight of warped phase 0 in the blend, in [0, 1].
+    residual : Tensor of shape (batch, 1, k, j, i)
+        Added to the blend, in the intensities of the canvas.
     """
 
     to0: Tensor
@@ -44,17 +62,17 @@ class Estimate:
     weight: Tensor
     residual: Tensor
 
-    def item(self, number: int) -> "Estimate":
-        """One item of the batch, as a batch of one."""
+    def item(self, number: int) -> Estimate:
+        """Return one item of the batch, as a batch of one."""
         return Estimate(*(x[number:number + 1] for x in vars(self).values()))
 
     def blend(self, phase0: Tensor, phase1: Tensor) -> Tensor:
-        """The warped phases (batch, 1, k, j, i), weighted."""
+        """Return the weighted mean (batch, 1, k, j, i) of the warped phases."""
         warped1 = warping.warp(phase1, self.to1)
         return warped1 + self.weight * (warping.warp(phase0, self.to0) - warped1)
 
     def frame(self, phase0: Tensor, phase1: Tensor) -> Tensor:
-        """I_t = blend + residual (paper, interpolation)."""
+        """Return the frame I_t = blend + residual [2]_."""
         return self.blend(phase0, phase1) + self.residual
 
 
@@ -71,7 +89,8 @@ class InterpolationNetwork(nn.Module):
             # Without normalisation layers, torch's own start shrinks the signal by half a layer and training crawls.
             if isinstance(module, nn.Conv3d) and module.out_channels > 2:
                 nn.init.kaiming_normal_(module.weight, a=0.1)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         self.motion.start_still()
 
     @property
@@ -80,7 +99,17 @@ class InterpolationNetwork(nn.Module):
         return len(self.settings.features)
 
     def forward(self, phase0: Tensor, phase1: Tensor, time: Tensor, strides: Strides) -> Estimate:
-        """phase0, phase1 (batch, 1, k, j, i) in [0, 1] on a canvas of `padded_size`; time (batch,) in [0, 1]."""
+        """Estimate motion, confidence and residual.
+
+        Parameters
+        ----------
+        phase0, phase1 : Tensor of shape (batch, 1, k, j, i)
+            Intensities in [0, 1], on a canvas of `padded_size`.
+        time : Tensor of shape (batch,)
+            In [0, 1].
+        strides : sequence of tuple of int
+            Of the pyramid, see `pyramid_strides`.
+        """
         # One batch for both phases: a batch of one falls to a slow 3D convolution on the CPU.
         both = self.features(torch.cat([phase0, phase1]), strides)
         features0, features1 = zip(*(level.chunk(2) for level in both))
@@ -88,19 +117,19 @@ class InterpolationNetwork(nn.Module):
 
     def estimate(self, phase0: Tensor, phase1: Tensor, features0: List[Tensor], features1: List[Tensor],
                  time: Tensor) -> Estimate:
-        """The same from features already extracted: what several times of one pair share."""
+        """Estimate the same from features, which all times of one pair share."""
         estimate = self.move(features0, features1, time)
         return self.refine(estimate, phase0, phase1, features0, features1, time)
 
     def move(self, features0: List[Tensor], features1: List[Tensor], time: Tensor) -> Estimate:
-        """Motion and confidence alone, without a residual."""
+        """Estimate motion and confidence, with a residual of zero."""
         to0, to1, confidence = self.motion(features0, features1, time)
         odds = torch.logit(1 - time.float(), eps=1e-4).view(-1, 1, 1, 1, 1)
         return Estimate(to0, to1, torch.sigmoid(odds + confidence), torch.zeros_like(confidence))
 
     def refine(self, estimate: Estimate, phase0: Tensor, phase1: Tensor, features0: List[Tensor],
                features1: List[Tensor], time: Tensor) -> Estimate:
-        """The estimate with its confidence corrected at full resolution, and a residual."""
+        """Return an estimate with its confidence corrected at full resolution, and with a residual."""
         warped = warping.warp(phase0, estimate.to0), warping.warp(phase1, estimate.to1)
         features = []
         for a, b in list(zip(features0, features1))[:len(self.settings.refinement)]:

@@ -1,8 +1,13 @@
-"""The first part of the main head h: motion, coarse to fine, from the features of f straight to the time asked for."""
+"""The first part of the main head h: motion, coarse to fine, from the features of f to any time.
+
+References
+----------
+.. [1] Kim et al., UVI-Net, CVPR 2024, arXiv:2404.01464: the published h, two fields scaled linearly in time.
+"""
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +17,9 @@ from ...motion import warping
 
 
 class TimeModulation(nn.Module):
-    """Scales and shifts a map's channels by a learned function of time: where the network keeps the timing of real
-    motion.
+    """Scales and shifts the channels of a map by a learned function of time.
 
-    Real motion is not linear in time (the heart starts and ends slowly), and how it deviates depends on what moves.
+    Here the network keeps the timing of real motion, which is not linear in time: the heart starts and ends slowly.
     """
 
     def __init__(self, channels: int, hidden: int = 16) -> None:
@@ -23,16 +27,27 @@ class TimeModulation(nn.Module):
         self.curve = nn.Sequential(nn.Linear(1, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, 2 * channels))
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x (batch, channels, k, j, i), time (batch,) in [0, 1]."""
+        """Return the modulated map, for x (batch, channels, k, j, i) and time (batch,) in [0, 1]."""
         scale, shift = self.curve(2 * time[:, None] - 1).to(x.dtype)[..., None, None, None].chunk(2, dim=1)
         return x * (1 + scale) + shift
 
 
 class MotionLevel(nn.Module):
-    """One level of the pyramid: corrects both displacements where the phases, warped by what is known so far, disagree.
+    """One level of the pyramid: corrects both displacements where the phases, warped by them, still disagree.
 
-    What it enters with: the features of both phases, their correlation, and from the level below what it carried and
-    found.
+    Its input is the features of both phases, their correlation, and the channels and displacements of the coarser
+    level.
+
+    Parameters
+    ----------
+    features : int
+        Channels of f on this level.
+    carried : int
+        Channels that the coarser level hands on; 0 for the coarsest.
+    width : int
+        Channels inside the level.
+    out : int
+        Channels that this level hands on.
     """
 
     def __init__(self, features: int, carried: int, width: int, out: int) -> None:
@@ -44,7 +59,7 @@ class MotionLevel(nn.Module):
         self.out = out
 
     def forward(self, a: Tensor, b: Tensor, below: Sequence[Tensor], time: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Returns what it carries up, the correction of both fields (batch, 6, k, j, i), and the confidence."""
+        """Return the channels handed on, the correction of both fields (batch, 6, k, j, i), and the confidence."""
         inputs = [a, b, warping.correlation(a, b), *below]
         x = self.enter(torch.cat([x.to(a.dtype) for x in inputs], dim=1))
         x = F.leaky_relu(self.time(x, time), 0.1)
@@ -54,15 +69,21 @@ class MotionLevel(nn.Module):
 
 
 class Motion(nn.Module):
-    """Two displacement fields, from the grid at time t to phase 0 and to phase 1, and how far to trust each.
+    """Estimates displacement fields from the grid at time t to both phases, and the confidence in each.
 
     The coarsest level sees the features of both phases as they are; each finer level sees them warped by the fields so
-    far, and adds a correction. The finest level of f (full resolution) is left to the refinement: motion of tissue is
-    smooth.
+    far, and adds a correction. The finest level of f (full resolution) is left to the refinement, because the motion of
+    tissue is smooth.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        Channels of f, finest level first.
+    width : sequence of int
+        Channels of this head's levels, finest (the second of f) first.
     """
 
     def __init__(self, channels: Sequence[int], width: Sequence[int]) -> None:
-        """channels: of f, finest first; width: of this head's levels, finest (the second of f) first."""
         super().__init__()
         levels = len(channels) - 1
         self.levels = nn.ModuleList(
@@ -70,16 +91,31 @@ class Motion(nn.Module):
             for n in range(levels))
 
     def start_still(self) -> None:
-        """Start training close to no motion, which is plain blending."""
+        """Scale the last layers down, so that training starts close to no motion, which is plain blending."""
         with torch.no_grad():
-            for level in self.levels:
+            for module in self.levels:
+                level = cast(MotionLevel, module)
                 level.leave.weight[level.out:] *= 0.05
 
     def forward(self, features0: List[Tensor], features1: List[Tensor], time: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """The features of both phases (all levels of f, finest first) and time (batch,) in [0, 1] -> two fields
-        (batch, 3, k, j, i) on the grid of the finest features, in its voxels, to phase 0 and to phase 1; and the
-        confidence (batch, 1, k, j, i), log-odds added to the linear weight of phase 0: zero means plain blending."""
-        fields, carried = None, None
+        """Estimate the motion at some times.
+
+        Parameters
+        ----------
+        features0, features1 : list of Tensor
+            The features of both phases, all levels of f, finest first.
+        time : Tensor of shape (batch,)
+            In [0, 1].
+
+        Returns
+        -------
+        Tensor, Tensor of shape (batch, 3, k, j, i)
+            The displacements to phase 0 and to phase 1, on the grid of the finest features and in its voxels.
+        Tensor of shape (batch, 1, k, j, i)
+            The confidence: log-odds added to the linear weight of phase 0. Zero means plain blending.
+        """
+        fields: Any = None
+        carried: Optional[Tensor] = None
         ends = torch.stack([time, 1 - time], dim=1).float()
         for n in reversed(range(len(self.levels))):
             a, b = features0[n + 1], features1[n + 1]
@@ -103,6 +139,9 @@ def _resized(fields: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _ends(fields: Tensor, ends: Tensor) -> Tuple[Tensor, Tensor]:
-    """The fields that vanish at their own phase: what the levels estimate is motion a unit of time."""
+    """Scale the fields by t and 1 - t, so that each is zero at its own phase.
+
+    So the levels estimate displacement per unit of time.
+    """
     to0, to1 = fields.split(3, dim=1)
     return warping.scaled(to0, ends[:, 0]), warping.scaled(to1, ends[:, 1])

@@ -1,10 +1,19 @@
+"""Every method has a name; ours adapt as their schemes say."""
+
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
 from ttt4d.evaluation import methods
-from ttt4d.evaluation.methods import Options, make_method
-from ttt4d.evaluation.protocol import Pair, evaluate
+from ttt4d.evaluation.methods import METHODS, Options, make_method
+from ttt4d.evaluation.protocol import PROTOCOLS, Pair, evaluate
 from ttt4d.settings import AdaptationSettings
+
+
+def test_every_scheme_of_every_task_can_be_measured_by_name():
+    assert {"base", "default", "rotation-online", "reconstruction-naive", "rotation-mini-batch"} <= set(METHODS)
+    assert {protocol.comparable for protocol in PROTOCOLS.values()} == {"", "cardiac", "lung"}
 
 
 @pytest.fixture()
@@ -27,8 +36,7 @@ def frames_of(name, options, monkeypatch):
     monkeypatch.setattr(methods, "AdaptationSettings",
                         lambda **chosen: AdaptationSettings(**chosen, iterations=4, learning_rate=1e-3))
     method, pairs = make_method(name, options), cohort()
-    method.prepare(pairs)
-    return [np.asarray(method(p.phase0, p.phase1, p.times, p.spacing)[0]) for p in pairs]
+    return [np.asarray(frames[0]) for frames in method.cohort(pairs)]
 
 
 def test_our_methods_are_measured_like_every_other(options):
@@ -51,3 +59,14 @@ def test_the_schemes_differ_over_a_cohort_as_they_are_defined(options, monkeypat
     assert np.array_equal(mini_batch[0], online[0]), "the first batch of a stream starts from the base weights"
     assert not np.array_equal(mini_batch[1], online[1]), "the weights were not carried on to the second case"
     assert not np.array_equal(naive[0], online[0]), "the second case did not count for the first"
+
+
+def test_calls_in_any_order_and_again_give_the_same_frames(options, monkeypatch):
+    monkeypatch.setattr(methods, "AdaptationSettings",
+                        lambda **chosen: AdaptationSettings(**chosen, iterations=4, learning_rate=1e-3))
+    for name in ("reconstruction-online", "reconstruction-mini-batch", "reconstruction-naive"):
+        method = make_method(name, options)
+        alone = [method(p.phase0, p.phase1, p.times, p.spacing)[0] for p in cohort()]
+        list(method.cohort(cohort()))
+        again = [method(p.phase0, p.phase1, p.times, p.spacing)[0] for p in reversed(cohort())]
+        assert all(np.array_equal(one, other) for one, other in zip(alone, reversed(again))), name

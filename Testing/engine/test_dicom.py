@@ -1,0 +1,519 @@
+"""DICOM files of every kind are read with each voxel at its place and with its value, or refused by what they hold.
+
+The judge is pydicom: `truth` places every voxel of every file by the standard's equation, independently of the reader.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttt4d.errors import GeometryError, InputError, UserError
+from ttt4d.images.readers import read_sequence, read_volume
+from ttt4d.images.volume import Volume
+
+pydicom = pytest.importorskip("pydicom")
+
+CT, MR, PET = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128"
+ENHANCED_CT, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.4.1"
+NUCLEAR, ULTRASOUND = "1.2.840.10008.5.1.4.1.1.20", "1.2.840.10008.5.1.4.1.1.3.1"
+REPORT, SEGMENTATION = "1.2.840.10008.5.1.4.1.1.88.11", "1.2.840.10008.5.1.4.1.1.66.4"
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+OBLIQUE = (0.8, 0.6, 0.0, 0.0, 0.0, -1.0)
+NAME = "Secret^Patient"
+
+
+# -- small data sets ---------------------------------------------------------------------------------------------------
+
+
+def item(**elements):
+    return pydicom.sequence.Sequence([dataset(**elements)])
+
+
+def dataset(**elements):
+    made = pydicom.Dataset()
+    for keyword, value in elements.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def stored(shape=(4, 6, 5), seed=0, dtype="int16", low=-300, high=1200) -> np.ndarray:
+    return np.random.default_rng(seed).integers(low, high, shape).astype(dtype)
+
+
+def image(voxels: np.ndarray, sop=MR, series="1.2.826.7", **elements):
+    """A data set with the voxels of one frame, shape (rows, columns), or of several (frames, rows, columns)."""
+    made = dataset(SOPClassUID=sop, SOPInstanceUID=pydicom.uid.generate_uid(), StudyInstanceUID="1.2.826.1",
+                   SeriesInstanceUID=series, FrameOfReferenceUID="1.2.826.2", Modality="MR", PatientName=NAME,
+                   PatientID="4711", StudyDescription="Heart", SeriesNumber=3, PixelSpacing=[1.5, 1.25],
+                   SliceThickness=8, ImageOrientationPatient=list(AXIAL), SamplesPerPixel=1,
+                   PhotometricInterpretation="MONOCHROME2", Rows=voxels.shape[-2], Columns=voxels.shape[-1],
+                   BitsAllocated=8 * voxels.itemsize, BitsStored=8 * voxels.itemsize, HighBit=8 * voxels.itemsize - 1,
+                   PixelRepresentation=int(voxels.dtype.kind == "i"))
+    if voxels.ndim == 3:
+        made.NumberOfFrames = len(voxels)
+    made.PixelData = voxels.astype(voxels.dtype.newbyteorder("<")).tobytes()
+    made["PixelData"].VR = "OW"
+    for keyword, value in elements.items():
+        if value is None:
+            made.pop(keyword, None)
+        else:
+            setattr(made, keyword, value)
+    return made
+
+
+def save(made, path, preamble=True) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    if preamble:
+        made.file_meta = meta
+        pydicom.dcmwrite(path, made, enforce_file_format=True)
+    else:
+        pydicom.dcmwrite(path, made, implicit_vr=True, little_endian=True)
+    return str(path)
+
+
+def place(k: int, step=8.0, axes=AXIAL, first=(-30.0, 20.0, 5.0)) -> List[float]:
+    normal = np.cross(axes[:3], axes[3:])
+    return [round(float(x), 6) for x in np.asarray(first) + step * k * normal]
+
+
+def series(folder, volume: np.ndarray, name="IM{:03d}", each=lambda k: {}, preamble=True, **elements):
+    """One file a slice, stored in the opposite of the order in space."""
+    for k, voxels in enumerate(volume):
+        words = {"ImagePositionPatient": place(k), "InstanceNumber": k + 1, **elements, **each(k)}
+        save(image(voxels, **words), Path(folder) / name.format(len(volume) - k), preamble)
+    return str(folder)
+
+
+def enhanced(path, frames: Sequence[np.ndarray], groups: Sequence[Dict], sop=ENHANCED_MR, axes=AXIAL, spacing=8.0,
+             **elements):
+    """A multi-frame file; groups: for each frame the place (k), then elements of its functional groups by keyword."""
+    per_frame = []
+    for group in groups:
+        group = dict(group)
+        content = {keyword: group.pop(keyword) for keyword in list(group)
+                   if keyword in ("TemporalPositionIndex", "FrameAcquisitionDateTime", "StackID")}
+        made = dataset(PlanePositionSequence=item(ImagePositionPatient=place(group.pop("k"), axes=axes)),
+                       FrameContentSequence=item(**content))
+        for sequence, inner in group.items():
+            setattr(made, sequence, item(**inner))
+        per_frame.append(made)
+    shared = item(PixelMeasuresSequence=item(PixelSpacing=[1.5, 1.25], SliceThickness=8, SpacingBetweenSlices=spacing),
+                  PlaneOrientationSequence=item(ImageOrientationPatient=list(axes)))
+    made = image(np.stack(frames), sop, ImageOrientationPatient=None, PixelSpacing=None, SliceThickness=None,
+                 SharedFunctionalGroupsSequence=shared,
+                 PerFrameFunctionalGroupsSequence=pydicom.sequence.Sequence(per_frame), **elements)
+    return save(made, path)
+
+
+def gated_spect(path, volumes: np.ndarray, **elements):
+    """Nuclear medicine: slices and time slots by the frame increment pointer."""
+    times, slices = volumes.shape[:2]
+    return save(image(volumes.reshape(-1, *volumes.shape[2:]), NUCLEAR, **{
+        "Modality": "NM", "ImagePositionPatient": place(0), "SpacingBetweenSlices": 8,
+        "FrameIncrementPointer": [0x00540070, 0x00540080], "SliceVector": list(range(1, slices + 1)) * times,
+        "TimeSlotVector": [t + 1 for t in range(times) for _ in range(slices)], **elements}), path)
+
+
+def loop(path, frames: np.ndarray, **elements):
+    """A two-dimensional loop, such as of ultrasound, without a place in the patient."""
+    return save(image(frames, ULTRASOUND, **{
+        "Modality": "US", "ImageOrientationPatient": None, "SliceThickness": None, "FrameTime": 40,
+        "FrameIncrementPointer": 0x00181063, **elements}), path)
+
+
+# -- the judge ---------------------------------------------------------------------------------------------------------
+
+
+def truth(path) -> List[Tuple[np.ndarray, np.ndarray]]:
+    """The LPS positions (rows, columns, 3) and values of every classic file in a folder, by pydicom alone."""
+    found = []
+    for file in sorted(Path(path).rglob("*")):
+        if not file.is_file():
+            continue
+        made = pydicom.dcmread(file, force=True)
+        axes = np.asarray(made.ImageOrientationPatient, dtype=float).reshape(2, 3)
+        rows, columns = np.indices((made.Rows, made.Columns))
+        positions = (np.asarray(made.ImagePositionPatient, dtype=float)
+                     + columns[..., None] * float(made.PixelSpacing[1]) * axes[0]
+                     + rows[..., None] * float(made.PixelSpacing[0]) * axes[1])
+        found.append((positions, np.asarray(pydicom.pixels.apply_rescale(made.pixel_array, made))))
+    return found
+
+
+def assert_as_pydicom_reads(volume: Volume, path) -> None:
+    voxels = truth(path)
+    assert volume.array.size == sum(values.size for _, values in voxels)
+    for positions, values in voxels:
+        index = volume.geometry.world_to_index(positions)
+        assert np.abs(index - np.rint(index)).max() < 0.02
+        k, j, i = np.rint(index).astype(int).reshape(-1, 3).T
+        assert np.array_equal(volume.array[k, j, i], values.ravel())
+
+
+def refusal(path, read=read_sequence) -> str:
+    with pytest.raises(UserError) as caught:
+        read(path)
+    sentence = str(caught.value)
+    assert os.path.basename(path) in sentence and "\n" not in sentence and ". " not in sentence
+    assert "Secret" not in sentence
+    return sentence
+
+
+# -- order in place ----------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 5), st.integers(0, 2**31), st.floats(0.5, 12), st.booleans(),
+       st.sampled_from(["int16", "uint16", "uint8", "int32"]), st.data())
+def test_every_voxel_has_the_place_and_value_that_pydicom_gives_it(slices, seed, step, scaled, dtype, data):
+    generator = np.random.default_rng(seed)
+    turned, _ = np.linalg.qr(generator.normal(size=(3, 3)))
+    axes = [round(float(x), 9) for x in (*turned[:, 0], *turned[:, 1])]
+    low = 0 if dtype.startswith("u") else -100
+    volume = generator.integers(low, 120, (slices, 3, 4)).astype(dtype)
+    names = data.draw(st.permutations(range(slices)))
+    scale = st.tuples(st.sampled_from([1, 2, 0.5, 0.1, 0.0318, 70]), st.sampled_from([0, -1024, 32768, 0.25]))
+    with tempfile.TemporaryDirectory() as folder:
+        for k, name in enumerate(names):
+            words = {}
+            if scaled:
+                words["RescaleSlope"], words["RescaleIntercept"] = data.draw(scale)
+            save(image(volume[k], ImageOrientationPatient=axes, ImagePositionPatient=place(k, step, axes),
+                       SliceThickness=step, **words), Path(folder) / f"{name}")
+        assert_as_pydicom_reads(read_volume(folder), folder)
+
+
+@settings(max_examples=20)
+@given(st.permutations([(k, t) for k in range(3) for t in range(3)]), st.sampled_from([AXIAL, OBLIQUE]),
+       st.sampled_from([ENHANCED_MR, ENHANCED_CT, "1.2.840.10008.5.1.4.1.1.130"]))
+def test_frames_of_one_file_are_ordered_by_place_and_time_with_their_own_slopes(order, axes, sop):
+    volumes = np.stack([stored((3, 4, 5), seed) for seed in range(3)])
+    groups = [{"k": k, "TemporalPositionIndex": t + 1,
+               "PixelValueTransformationSequence": {"RescaleSlope": k + 1, "RescaleIntercept": -t, "RescaleType": "US"}}
+              for k, t in order]
+    with tempfile.TemporaryDirectory() as folder:
+        path = enhanced(os.path.join(folder, "a.dcm"), [volumes[t, k] for k, t in order], groups, sop, axes)
+        found = read_sequence(path)
+    assert len(found.phases) == 3
+    for t, phase in enumerate(found.phases):
+        for k in range(3):
+            at = np.rint(phase.geometry.world_to_index(place(k, axes=axes))).astype(int)
+            assert np.array_equal(phase.array[at[0]], volumes[t, k].astype(int) * (k + 1) - t)
+        assert np.allclose(phase.geometry.spacing, (8, 1.5, 1.25))
+
+
+@pytest.mark.parametrize("lie", [0, 3.3, 10])
+def test_positions_count_and_not_the_spacing_between_slices(tmp_path, lie):
+    volume = stored()
+    found = read_volume(series(tmp_path / "classic", volume, SpacingBetweenSlices=lie))
+    assert np.allclose(found.geometry.spacing[0], 8) and np.array_equal(found.array, volume)
+    path = enhanced(tmp_path / "a.dcm", volume, [{"k": k} for k in range(4)], spacing=lie)
+    assert np.allclose(read_volume(path).geometry.spacing[0], 8)
+
+
+def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_and_that_is_said(tmp_path):
+    messages: List[str] = []
+    step = 0.625
+    folder = series(tmp_path / "thin", stored((9, 4, 5)),
+                    each=lambda k: {"ImagePositionPatient": [-30.0, 20.0, round(5 + step * k, 1)]})
+    found = read_volume(folder, messages)
+    assert abs(found.geometry.spacing[0] - step) < 0.02 and any("even grid" in words for words in messages)
+
+
+def test_a_missing_slice_is_refused(tmp_path):
+    folder = series(tmp_path / "gap", stored())
+    os.remove(tmp_path / "gap" / "IM002")
+    assert "a slice is missing" in refusal(folder, read_volume)
+
+
+def test_a_tilted_gantry_is_refused(tmp_path):
+    folder = series(tmp_path / "tilted", stored(), each=lambda k: {"ImagePositionPatient": [0.0, 2.0 * k, 8.0 * k]})
+    with pytest.raises(GeometryError, match="tilted gantry"):
+        read_volume(folder)
+
+
+def test_slices_of_two_orientations_are_no_volume(tmp_path):
+    folder = series(tmp_path / "radial", stored(),
+                    each=lambda k: {"ImageOrientationPatient": list(OBLIQUE if k % 2 else AXIAL)})
+    assert "2 different sizes or orientations" in refusal(folder)
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slopes, dtype", [([1, 1, 1, 1], "int16"), ([1, 3, 70, 2], "int32"),
+                                           ([1, 0.5, 0.25, 2], "float32"), ([0.1, 0.2, 0.3, 0.4], "float64")])
+def test_slices_of_different_slopes_become_one_type_that_holds_all_values(tmp_path, slopes, dtype):
+    folder = series(tmp_path / "pet", stored(), each=lambda k: {"RescaleSlope": slopes[k], "RescaleIntercept": 0})
+    found = read_volume(folder)
+    assert found.array.dtype == dtype
+    assert_as_pydicom_reads(found, folder)
+
+
+def test_slices_of_different_signedness_and_bits_are_not_wrapped(tmp_path):
+    planes = [stored((6, 5), 1), stored((6, 5), 2, "uint16", 40000, 60000), stored((6, 5), 3, "uint8", 0, 255)]
+    for k, plane in enumerate(planes):
+        save(image(plane, ImagePositionPatient=place(k)), tmp_path / "mixed" / f"{k}")
+    found = read_volume(tmp_path / "mixed")
+    assert found.array.dtype == "int32"
+    assert_as_pydicom_reads(found, tmp_path / "mixed")
+
+
+def test_an_intercept_of_32768_on_signed_voxels_is_read(tmp_path):
+    folder = series(tmp_path / "signed", stored(), RescaleSlope=1, RescaleIntercept=32768)
+    assert_as_pydicom_reads(read_volume(folder), folder)
+
+
+@pytest.mark.parametrize("slope", [0, "nan"])
+def test_a_slope_that_gives_no_image_is_refused_by_name(tmp_path, slope):
+    with pydicom.config.disable_value_validation():
+        folder = series(tmp_path / "flat", stored(), RescaleSlope=slope, RescaleIntercept=0)
+    with pytest.raises(InputError, match=r"Rescale Slope of 'IM\d+' is"):
+        read_volume(folder)
+
+
+# -- several times -----------------------------------------------------------------------------------------------------
+
+
+VOLUMES = np.stack([stored(seed=seed) for seed in range(10)])
+
+
+def assert_phases(found, count: int, index: Sequence[float], name: str, unit: str) -> None:
+    assert len(found.phases) == count
+    assert all(np.array_equal(phase.array, volume) for phase, volume in zip(found.phases, VOLUMES))
+    assert np.allclose(found.index, index) and (found.index_name, found.index_unit) == (name, unit)
+
+
+def test_ten_gates_in_ten_series_of_one_folder_are_ten_phases(tmp_path):
+    for t in range(10):
+        series(tmp_path / "4dct", VOLUMES[t], f"{9 - t}_{{}}", series=f"1.2.826.9.{t}",
+               SeriesDescription=f"P4, Gated, {10 * t}.0%")
+    assert_phases(read_sequence(tmp_path / "4dct"), 10, range(0, 100, 10), "gate", "%")
+
+
+def test_gates_are_phases_beside_their_average_in_nested_folders(tmp_path):
+    for t in range(3):
+        series(tmp_path / "study" / f"series{7 - t}", VOLUMES[t], series=f"1.2.826.9.{t}",
+               SeriesDescription=f"CT {50 * t}%")
+    series(tmp_path / "study" / "average", stored(seed=99), series="1.2.826.9.9", SeriesDescription="CT AVG")
+    found = read_sequence(tmp_path / "study")
+    assert_phases(found, 3, (0, 50, 100), "gate", "%")
+    assert any("left out" in words for words in found.messages)
+
+
+@pytest.mark.parametrize("each, name, unit, index", [
+    (lambda t, k: {"TriggerTime": 80.5 * t}, "trigger time", "ms", (0, 80.5, 161)),
+    (lambda t, k: {"TriggerTime": 80 * t + k}, "trigger time", "ms", (1.5, 81.5, 161.5)),  # each slice its own beat
+    (lambda t, k: {"TemporalPositionIdentifier": t + 1}, "temporal position", "", (1, 2, 3)),
+    (lambda t, k: {"TemporalPositionIdentifier": t + 1, "TriggerTime": 80 * t}, "trigger time", "ms", (0, 80, 160)),
+    (lambda t, k: {"NominalPercentageOfCardiacPhase": 35.0 + t}, "cardiac phase", "%", (35, 36, 37)),
+    (lambda t, k: {"FrameReferenceTime": 1500 * (t + 1)}, "frame reference time", "ms", (1500, 3000, 4500)),
+    (lambda t, k: {"AcquisitionTime": ("235958.5", "235959.5", "235959.9")[t]}, "acquisition time", "s", (0, 1, 1.4)),
+    (lambda t, k: {"AcquisitionDateTime": f"20260101120{t}0{k}"}, "acquisition time", "s", (0, 60, 120)),
+    (lambda t, k: {"ImageComments": f"Phase {t + 1}"}, "phase", "", (1, 2, 3)),
+])
+def test_a_series_over_time_is_a_sequence_with_its_true_times(tmp_path, each, name, unit, index):
+    for t in range(3):
+        series(tmp_path / "cine", VOLUMES[t], f"{9 - t}_{{}}", each=lambda k, t=t: each(t, k))
+    assert_phases(read_sequence(tmp_path / "cine"), 3, index, name, unit)
+
+
+@pytest.mark.parametrize("each, name, unit, index", [
+    (lambda t: {"CardiacSynchronizationSequence": {"NominalPercentageOfCardiacPhase": 30.0 * t}}, "cardiac phase", "%",
+     (0, 30, 60)),
+    (lambda t: {"CardiacSynchronizationSequence": {"NominalCardiacTriggerDelayTime": 45.5 * t}}, "trigger time", "ms",
+     (0, 45.5, 91)),
+    (lambda t: {"TemporalPositionIndex": t + 1, "TemporalPositionSequence": {"TemporalPositionTimeOffset": 0.5 * t}},
+     "time offset", "s", (0, 0.5, 1)),
+    (lambda t: {"FrameAcquisitionDateTime": f"2026010112000{t}.25"}, "acquisition time", "s", (0, 1, 2)),
+])
+def test_a_file_of_several_times_is_a_sequence_and_never_a_volume(tmp_path, each, name, unit, index):
+    places = [(k, t) for k in range(4) for t in range(3)]  # time runs first, as some scanners store it
+    path = enhanced(tmp_path / "a", [VOLUMES[t, k] for k, t in places], [{"k": k, **each(t)} for k, t in places])
+    assert_phases(read_sequence(path), 3, index, name, unit)
+    assert "a sequence of 3 phases" in refusal(path, read_volume)
+
+
+def test_a_gated_spect_is_a_sequence_of_its_time_slots(tmp_path):
+    path = gated_spect(tmp_path / "spect.dcm", VOLUMES[:3])
+    assert_phases(read_sequence(path), 3, (1, 2, 3), "time slot", "")
+    gated = item(DataInformationSequence=item(FrameTime=60.5))
+    path = gated_spect(tmp_path / "timed.dcm", VOLUMES[:3], GatedInformationSequence=gated)
+    assert_phases(read_sequence(path), 3, (0, 60.5, 121), "frame time", "ms")
+
+
+def test_slices_of_nuclear_medicine_may_run_against_the_normal(tmp_path):
+    found = read_volume(gated_spect(tmp_path / "down.dcm", VOLUMES[:1], SpacingBetweenSlices=-8))
+    assert np.array_equal(found.array, VOLUMES[0][::-1]) and found.geometry.origin[2] == 5 - 3 * 8
+
+
+def test_rotating_projections_are_no_volume(tmp_path):
+    frames = VOLUMES[0]
+    path = save(image(frames, NUCLEAR, ImagePositionPatient=place(0), FrameIncrementPointer=[0x00540050, 0x00540090],
+                      RotationVector=[1] * 4, AngularViewVector=[1, 2, 3, 4]), tmp_path / "projections.dcm")
+    assert "4 angular views" in refusal(path)
+
+
+def test_a_loop_is_a_sequence_of_single_slices_and_what_it_does_not_tell_is_said(tmp_path):
+    found = read_sequence(loop(tmp_path / "echo.dcm", stored((5, 6, 7))))
+    assert len(found.phases) == 5 and found.phases[0].array.shape == (1, 6, 7)
+    assert (found.index, found.index_unit) == ((0, 40, 80, 120, 160), "ms")
+    assert any("where it lies" in words for words in found.messages)
+
+
+def test_the_spacing_of_ultrasound_is_that_of_its_regions_and_its_times_may_be_uneven(tmp_path):
+    regions = item(PhysicalUnitsXDirection=3, PhysicalUnitsYDirection=3, PhysicalDeltaX=0.05, PhysicalDeltaY=0.04)
+    found = read_sequence(loop(tmp_path / "echo.dcm", stored((3, 6, 7)), PixelSpacing=None, FrameTime=None,
+                               SequenceOfUltrasoundRegions=regions, FrameIncrementPointer=0x00181065,
+                               FrameTimeVector=[0, 40, 60]))
+    assert np.allclose(found.phases[0].geometry.spacing[1:], (0.4, 0.5)) and found.index == (0, 40, 100)
+
+
+def test_an_image_that_does_not_tell_its_pixel_spacing_is_refused(tmp_path):
+    assert "size of its pixels" in refusal(loop(tmp_path / "echo.dcm", stored((3, 6, 7)), PixelSpacing=None))
+
+
+@pytest.mark.parametrize("words, differ", [
+    (lambda n: {"MREchoSequence": {"EffectiveEchoTime": 10.0 + n}}, "2 echo times"),
+    (lambda n: {"MRDiffusionSequence": {"DiffusionBValue": 500.0 * n}}, "2 diffusion weightings"),
+    (lambda n: {"StackID": str(n)}, "2 stacks"),
+])
+def test_what_differs_in_anything_but_time_is_refused_by_what_it_differs_in(tmp_path, words, differ):
+    frames = [VOLUMES[n, k] for n in range(2) for k in range(4)]
+    groups = [{"k": k, "TemporalPositionIndex": 1, "FrameAcquisitionDateTime": f"2026010112000{n}", **words(n)}
+              for n in range(2) for k in range(4)]
+    assert differ in refusal(enhanced(tmp_path / "echoes.dcm", frames, groups))
+
+
+def test_frames_that_tell_nothing_are_refused(tmp_path):
+    path = save(image(stored(), "1.2.840.10008.5.1.4.1.1.7.3", ImageOrientationPatient=None), tmp_path / "frames.dcm")
+    assert "holds 4 frames but does not tell" in refusal(path)
+
+
+def test_a_phase_that_lacks_a_slice_is_refused(tmp_path):
+    for t in range(3):
+        series(tmp_path / "cine", VOLUMES[t], f"{t}_{{}}", TriggerTime=80 * t)
+    os.remove(tmp_path / "cine" / "1_2")
+    assert "3 trigger times" in refusal(tmp_path / "cine")
+
+
+def test_images_at_one_place_that_nothing_tells_apart_are_refused(tmp_path):
+    for t in range(2):
+        series(tmp_path / "twice", VOLUMES[t], f"{t}_{{}}")
+    assert "several images at one place" in refusal(tmp_path / "twice")
+
+
+# -- what else lies in a folder ----------------------------------------------------------------------------------------
+
+
+def test_subfolders_without_times_are_phases_in_the_order_of_their_names(tmp_path):
+    for t, name in enumerate(("gate_0.5", "gate_2", "gate_10")):
+        series(tmp_path / "study" / name, VOLUMES[t], series=f"1.2.826.9.{t}")
+    assert_phases(read_sequence(tmp_path / "study"), 3, (0.5, 2, 10), "frame", "")
+
+
+def test_localizers_reports_and_other_files_are_left_out_and_said(tmp_path):
+    folder = series(tmp_path / "study", VOLUMES[0])
+    save(image(stored((20, 20)), ImagePositionPatient=place(0), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+               series="1.2.826.8"), tmp_path / "study" / "a")
+    save(image(stored((20, 20)), ImagePositionPatient=place(0), ImageOrientationPatient=list(OBLIQUE),
+               series="1.2.826.8.1"), tmp_path / "study" / "b")
+    save(dataset(SOPClassUID=REPORT, SOPInstanceUID="1.2.3", Modality="SR", PatientName=NAME),
+         tmp_path / "study" / "sr")
+    (tmp_path / "study" / "notes.txt").write_text("acquired on a Monday")
+    (tmp_path / "study" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    messages: List[str] = []
+    assert np.array_equal(read_volume(folder, messages).array, VOLUMES[0])
+    said = " ".join(messages)
+    assert "1 of kind SR" in said and "localizer" in said and "another size or orientation" in said
+    assert "Secret" not in said
+
+
+def test_doubled_slices_are_used_once_and_said(tmp_path):
+    folder = series(tmp_path / "doubled", VOLUMES[0])
+    for k in (1, 2):
+        copy = image(VOLUMES[0][k], ImagePositionPatient=place(k), InstanceNumber=90 + k)
+        save(copy, tmp_path / "doubled" / f"copy{k}")
+    messages: List[str] = []
+    assert np.array_equal(read_volume(folder, messages).array, VOLUMES[0])
+    assert any("2 images" in words and "twice" in words for words in messages)
+    save(image(VOLUMES[1][2], ImagePositionPatient=place(2)), tmp_path / "doubled" / "other")
+    assert "several images at one place" in refusal(folder)
+
+
+def test_files_without_preamble_and_of_any_name_are_read(tmp_path):
+    for name in ("{}.dcm", "{}.IMA", "IM{:05d}", "1.2.826.{}"):
+        folder = series(tmp_path / name[:4], VOLUMES[0], name)
+        assert np.array_equal(read_volume(folder).array, VOLUMES[0])
+    folder = series(tmp_path / "bare", VOLUMES[0], preamble=False)
+    assert np.array_equal(read_volume(folder).array, VOLUMES[0])
+
+
+def test_a_file_that_is_cut_short_is_named(tmp_path):
+    folder = series(tmp_path / "cut", VOLUMES[0])
+    content = (tmp_path / "cut" / "IM002").read_bytes()
+    (tmp_path / "cut" / "IM002").write_bytes(content[:-30])
+    with pytest.raises(InputError, match="'IM002' cannot be read"):
+        read_volume(folder)
+
+
+def test_a_label_map_and_an_image_in_colour_are_refused_as_such(tmp_path):
+    plane = stored((6, 5))
+    assert "label map" in refusal(save(image(plane, SEGMENTATION), tmp_path / "labels.dcm"))
+    colour = image(plane, SamplesPerPixel=3, PhotometricInterpretation="RGB")
+    assert "in colour" in refusal(save(colour, tmp_path / "rgb.dcm"))
+
+
+# -- what is installed -------------------------------------------------------------------------------------------------
+
+
+def installed() -> List[str]:
+    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    return [str(path) for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in ("", ".dcm")]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_files_that_pydicom_ships_are_read_as_pydicom_reads_them_or_refused(capfd):
+    read = 0
+    for path in installed():
+        try:
+            found = read_sequence(path)
+        except UserError as error:
+            assert "\n" not in str(error) and os.path.basename(path) in str(error)
+            continue
+        made = pydicom.dcmread(path, force=True)
+        try:
+            values = np.asarray(pydicom.pixels.apply_rescale(made.pixel_array, made))
+        except (RuntimeError, NotImplementedError):  # no decoder for it is installed
+            continue
+        values = values.reshape(-1, made.Rows, made.Columns)
+        assert np.array_equal(np.concatenate([phase.array for phase in found.phases]), values), path
+        assert np.allclose(found.phases[0].geometry.spacing[1:], made.get("PixelSpacing") or made.ImagerPixelSpacing)
+        if "ImagePositionPatient" in made:
+            assert np.allclose(found.phases[0].geometry.origin, made.ImagePositionPatient)
+        read += 1
+    assert read > 30 and capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compression_that_pydicom_cannot_decode_is_decoded_by_simpleitk(monkeypatch):
+    by_name = {os.path.basename(path): path for path in installed()}
+    expected = read_volume(by_name["MR_small.dcm"]).array
+
+    def no_decoder(self):
+        raise NotImplementedError("no decoder")
+
+    monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(no_decoder))
+    for name in ("MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"):
+        assert np.array_equal(read_volume(by_name[name]).array, expected), name

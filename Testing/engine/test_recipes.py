@@ -1,0 +1,69 @@
+"""The recipes of Docs/contributing.md for the evaluation, followed to the letter in a copy of the engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import ENGINE
+from moving_ball import moving_ball
+from test_evaluate_command import write_acdc
+
+
+@pytest.fixture
+def engine(tmp_path) -> Path:
+    """A copy of the engine, without weights, in the folder in which `start` starts Python."""
+    shutil.copytree(ENGINE / "ttt4d", tmp_path / "ttt4d",
+                    ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
+    return tmp_path / "ttt4d"
+
+
+@pytest.fixture
+def evaluate(tmp_path, start):
+    """evaluate(methods): what `ttt4d evaluate` of the copy prints for one case, and its report."""
+    def run(methods: str):
+        write_acdc(tmp_path, "001", moving_ball())
+        child = start("-m", "ttt4d", "evaluate", "--data", str(tmp_path), "--cases", "001", "--methods", methods,
+                      "--json", "figures.json")
+        printed, errors = child.communicate(timeout=120)
+        assert child.returncode == 0, errors.decode()
+        return printed.decode(), json.loads((tmp_path / "figures.json").read_text())
+    return run
+
+
+def insert(path: Path, before: str, text: str) -> None:
+    """Write a text into a file, before the only place where another one is found."""
+    content = path.read_text()
+    assert content.count(before) == 1
+    path.write_text(content.replace(before, text + before))
+
+
+def test_a_metric_is_one_function_and_one_entry(engine, evaluate):
+    path = engine / "evaluation" / "metrics.py"
+    insert(path, "METRICS: Dict", """def mae(truth: np.ndarray, frame: np.ndarray) -> float:
+    return 100 * float(np.abs(truth - frame).mean())
+
+
+""")
+    insert(path, ")}\n", """    Metric("mae", "MAE", "%", 2, False, mae),
+""")
+    printed, report = evaluate("blend")
+    assert "| MAE % " in printed and f"{report['methods']['blend']['mae']:.2f} +- " in printed
+    assert 0 < report["cases"][0]["methods"]["blend"]["mae"] < 100
+
+
+def test_a_peer_is_one_class_and_one_entry(engine, evaluate):
+    (engine / "evaluation" / "nearest.py").write_text("""from .protocol import Method
+
+
+class Nearest(Method):
+    def __call__(self, phase0, phase1, times, spacing):
+        return [phase0 if t < 0.5 else phase1 for t in times]
+""")
+    insert(engine / "evaluation" / "methods.py", "from .protocol import", "from .nearest import Nearest\n")
+    insert(engine / "evaluation" / "methods.py", '    "uvinet": ', '    "nearest": lambda options: Nearest(),\n')
+    printed, report = evaluate("blend,nearest")
+    assert f"| nearest | {report['methods']['nearest']['psnr']:.2f} +- " in printed
