@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from .images.writers import open_writer
     from .settings import AdaptationSettings, InterpolationSettings
     from .temporal.pipeline import Interpolator
+    from .through_plane.pipeline import SliceInterpolator, SliceRequest
+    from .through_plane.settings import SliceAdaptationSettings, SliceSettings
 
 __version__ = "0.1.0"
-__all__ = ["AdaptationSettings", "Geometry", "InterpolationSettings", "Interpolator", "Volume", "open_writer",
-           "read_sequence", "read_volume"]
+__all__ = ["AdaptationSettings", "Geometry", "InterpolationSettings", "Interpolator", "SliceAdaptationSettings",
+           "SliceInterpolator", "SliceRequest", "SliceSettings", "Volume", "open_writer", "read_sequence",
+           "read_volume"]
 
 # Loaded when they are first used, so that `import ttt4d` loads neither torch nor NumPy.
 _MODULES = {
     "AdaptationSettings": "settings", "InterpolationSettings": "settings", "Interpolator": "temporal.pipeline",
+    "SliceAdaptationSettings": "through_plane.settings", "SliceSettings": "through_plane.settings",
+    "SliceInterpolator": "through_plane.pipeline", "SliceRequest": "through_plane.pipeline",
     "Geometry": "images.volume", "Volume": "images.volume", "open_writer": "images.writers",
     "read_sequence": "images.readers", "read_volume": "images.readers"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -122,6 +122,15 @@ def _cpu_flags() -> str:
         return Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux: slower, never wrong
         return ""
+
+
+def available_memory_mib() -> Optional[float]:
+    """Return the main memory that programs can still take, in MiB; None where the system does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

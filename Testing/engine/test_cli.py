@@ -319,7 +319,10 @@ def test_a_request_is_the_same_after_a_journey_through_json():
 def test_info_lists_devices_tasks_schemes_and_weights(capsys):
     assert cli.run(["info", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"version", "devices", "tasks", "schemes", "weights"}
+    assert set(found) == {"version", "devices", "tasks", "schemes", "weights", "slices"}
+    assert found["slices"]["tasks"] == ["none", "in-plane", "cross-view", "consistency"]
+    names = [[entry["name"] for entry in axis["weights"]] for axis in (found, found["slices"])]
+    assert "cardiac" in names[0] and "slices" in names[1] and not set(names[0]) & set(names[1])
     assert found["devices"][0]["name"] == "cpu"
     assert found["tasks"][0] == "none" and "rotation" in found["tasks"]
     assert found["schemes"] == ["naive", "online", "mini-batch"]

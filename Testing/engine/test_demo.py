@@ -6,11 +6,13 @@ import re
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 
 from ttt4d.commands import cli
 from ttt4d.images.readers import read_sequence
 from ttt4d.temporal.phantom import beating_heart
+from ttt4d.through_plane.phantom import head
 
 
 def figures(text: str, name: str):
@@ -46,3 +48,18 @@ def test_the_packaged_weights_beat_blending_in_the_demo(tmp_path, cardiac, capsy
     assert cli.run(["demo", "-o", str(tmp_path), "--weights", cardiac]) == 0
     ours, blending = figures(capsys.readouterr().out, "mean")
     assert ours > blending
+
+
+def test_the_demo_prints_the_psnr_of_the_slices_it_wrote_and_of_interpolation(tmp_path, small_weights, capsys):
+    arguments = ["-o", str(tmp_path), "--weights", small_weights, "--auxiliary", "none", "--times", "0.5"]
+    assert cli.run(["demo", *arguments]) == 0
+    line = re.search(r"missing slices: linear ([\d.]+), best interpolation \(\w+\) ([\d.]+), ttt4d ([\d.]+)",
+                     capsys.readouterr().out)
+    linear, best, ours = map(float, line.groups())
+    truth, result = head().array.astype(float), sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "head.nrrd")))
+    missing = np.arange(len(truth)) % 4 > 0
+    error = np.sqrt(np.mean((result - truth)[missing] ** 2))
+    assert ours == pytest.approx(20 * np.log10((truth.max() - truth.min()) / error), abs=0.006)
+    assert linear <= best < ours
+    np.testing.assert_array_equal(result[::4], truth[::4])
+    assert Image.open(tmp_path / "slices.png").width > 3 * 100

@@ -18,6 +18,7 @@ from .exit_status import EXIT_INTERNAL_ERROR, EXIT_OK, failure
 
 COMMANDS = {
     "interpolate": ("frames between two phases, or between the phases of a sequence", ".interpolate"),
+    "slices": ("slices between the slices of a volume", ".slices"),
     "demo": ("interpolate a beating-heart phantom and compare with its known truth", ".demo"),
     "info": ("devices, auxiliary tasks, schemes and weights that are there", ".info"),
     "train": ("train base weights", ".train"),

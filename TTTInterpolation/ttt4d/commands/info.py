@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from .. import __version__
 from ..settings import NO_ADAPTATION, SCHEMES
 from ..temporal.auxiliary import TASKS
+from ..through_plane import auxiliary as through_plane
 from .exit_status import EXIT_OK
 
 
@@ -24,25 +25,36 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(found))
         return EXIT_OK
     print(f"ttt4d {found['version']}. Not for clinical use.")
-    for title in ("devices", "weights"):
-        print(f"{title}:")
-        for entry in found[title]:
-            print(f"  {entry['name']:<12} {entry['description']}")
-    print(f"auxiliary tasks: {', '.join(found['tasks'])}")
+    _print_list("devices", found["devices"])
     print(f"schemes: {', '.join(found['schemes'])}")
+    for title, axis in (("between phases (ttt4d interpolate)", found), ("between slices (ttt4d slices)",
+                                                                        found["slices"])):
+        print(f"{title}:")
+        print(f"  auxiliary tasks: {', '.join(axis['tasks'])}")
+        _print_list("  weights", axis["weights"])
     return EXIT_OK
 
 
-def info() -> Dict[str, Any]:
-    """Return the same as plain data; a description is one line for the user."""
-    from .. import devices, weights
-    from ..temporal import models
+def _print_list(title: str, entries: List[Dict[str, str]]) -> None:
+    print(f"{title}:")
+    for entry in entries:
+        print(f"    {entry['name']:<14} {entry['description']}")
 
+
+def info() -> Dict[str, Any]:
+    """Return what is there as plain data; `slices` has the tasks and weights of the axis between slices."""
+    from .. import devices, weights
+    from ..weights.files import describe
+
+    found: Dict[str, List[Dict[str, str]]] = {"temporal": [], "through_plane": []}
+    for name in weights.names():
+        axis, description = describe(name)
+        found[axis].append({"name": name, "description": description})
     return {
         "version": __version__,
         "devices": devices.available(),
         "tasks": [NO_ADAPTATION, *TASKS],
         "schemes": list(SCHEMES),
-        "weights": [{"name": name, "description": models.load(name).card.get("description", "")}
-                    for name in weights.names(weights.TEMPORAL)],
+        "weights": found["temporal"],
+        "slices": {"tasks": [NO_ADAPTATION, *through_plane.TASKS], "weights": found["through_plane"]},
     }

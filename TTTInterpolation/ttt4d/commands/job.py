@@ -8,32 +8,34 @@ from __future__ import annotations
 import dataclasses
 import time as clock
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Optional
 
 from ..errors import Cancelled, DeviceError
 from ..progress import CancelCheck, Progress, ProgressCallback, stop_if
 from ..report import JobReport, peak_gpu_memory_mib, peak_memory_mib, versions
-from .request import Request
 
 if TYPE_CHECKING:
-    from ..temporal.pipeline import InterpolationResult
-    from .inputs import Inputs
     from .outputs import Outputs
 
 # Number, index in percent, acquired, and path of its own file if it has one.
 FrameCallback = Callable[[int, float, bool, Optional[str]], None]
 
 
-class Job:
+class BaseJob:
     """Carries out one request. Whatever stops it, no output is left behind, whether complete or not.
+
+    A subclass has `_run`, and lets `_write` stream the frames into its outputs.
 
     Parameters
     ----------
-    request : Request
+    request : Request or SlicesRequest
         Inputs, settings and outputs.
     """
 
-    def __init__(self, request: Request) -> None:
+    # What helps where a run does not fit in memory.
+    smaller = "crop the volumes"
+
+    def __init__(self, request: Any) -> None:
         self.request = request
         self._outputs: Optional[Outputs] = None
 
@@ -62,33 +64,16 @@ class Job:
             A cancel was asked for.
         """
         progress(Progress("reading", 0.0, "Starting"))
-        from .inputs import check_paths, read_inputs
-
-        check_paths(self.request)
-        from .. import devices
-        from ..temporal.pipeline import Interpolator
-
-        settings = self.request.settings
-        messages: List[str] = []
-        began = clock.monotonic()
-        interpolator = Interpolator(settings.weights, settings.device)
-        interpolator.check(settings)
-        loaded = clock.monotonic()
         try:
-            inputs = read_inputs(self.request, progress, cancelled, messages)
-            read = clock.monotonic()
-            result = interpolator.run(
-                inputs.phases, settings, progress=_within(progress, 0.02, 0.98), cancelled=cancelled,
-                displacements=self.request.displacements is not None, phase_times=inputs.phase_times)
-            result.report["messages"][:0] = messages
-            result.report["seconds"].update(reading=read - loaded, loading=loaded - began, writing=0.0)
-            self._write(inputs, result, progress, frame_written, cancelled)
+            report = self._run(progress, frame_written, cancelled)
         except (MemoryError, RuntimeError) as error:
+            from .. import devices
+
             if not devices.is_out_of_memory(error):
                 raise
-            raise DeviceError("The run does not fit in memory: crop the volumes or choose a smaller canvas.") from error
+            raise DeviceError(f"The run does not fit in memory: {self.smaller}.") from error
         progress(Progress("writing", 1.0, "Done"))
-        return result.report
+        return report
 
     def abandon(self) -> None:
         """Remove what is written so far, while `run` is busy with a long computation in another thread.
@@ -98,16 +83,15 @@ class Job:
         if self._outputs is not None:
             self._outputs.close(Cancelled())
 
-    def _write(self, inputs: Inputs, result: InterpolationResult, progress: ProgressCallback,
-               frame_written: FrameCallback, cancelled: CancelCheck) -> None:
-        from .outputs import Outputs
+    def _run(self, progress: ProgressCallback, frame_written: FrameCallback, cancelled: CancelCheck) -> JobReport:
+        raise NotImplementedError
 
-        report = result.report
-        report["versions"] = versions()
-        report["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        outputs = self._outputs = Outputs(self.request, inputs, result.index, report)
+    def _write(self, outputs: Outputs, frames: Iterable[Any], progress: ProgressCallback,
+               frame_written: FrameCallback, cancelled: CancelCheck) -> None:
+        """Write the frames as they come, then put every output in place; after an error remove them all."""
+        self._outputs, report = outputs, outputs.report
         try:
-            for number, frame in enumerate(result.frames):
+            for number, frame in enumerate(frames):
                 began = clock.monotonic()
                 path = outputs.write(number, frame)
                 report["seconds"]["writing"] += clock.monotonic() - began
@@ -124,6 +108,43 @@ class Job:
         outputs.close()
 
 
-def _within(progress: ProgressCallback, start: float, stop: float) -> ProgressCallback:
+class Job(BaseJob):
+    """Carries out a `Request`: frames between phases."""
+
+    smaller = "crop the volumes or choose a smaller canvas"
+
+    def _run(self, progress: ProgressCallback, frame_written: FrameCallback, cancelled: CancelCheck) -> JobReport:
+        from .inputs import check_paths, read_inputs
+
+        check_paths(self.request)
+        from ..temporal.pipeline import Interpolator
+        from .outputs import FrameOutputs
+
+        settings = self.request.settings
+        messages: List[str] = []
+        began = clock.monotonic()
+        interpolator = Interpolator(settings.weights, settings.device)
+        interpolator.check(settings)
+        loaded = clock.monotonic()
+        inputs = read_inputs(self.request, progress, cancelled, messages)
+        read = clock.monotonic()
+        result = interpolator.run(
+            inputs.phases, settings, progress=within(progress, 0.02, 0.98), cancelled=cancelled,
+            displacements=self.request.displacements is not None, phase_times=inputs.phase_times)
+        report = result.report
+        report["messages"][:0] = messages
+        report["seconds"].update(reading=read - loaded, loading=loaded - began, writing=0.0)
+        report["versions"], report["date"] = versions(), now()
+        self._write(FrameOutputs(self.request, report, inputs, result.index), result.frames, progress, frame_written,
+                    cancelled)
+        return report
+
+
+def now() -> str:
+    """Return date and time, ISO 8601 in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def within(progress: ProgressCallback, start: float, stop: float) -> ProgressCallback:
     """Return a callback for a part of the run, which maps the part's fraction of 0 to 1 to `start` to `stop`."""
     return lambda part: progress(dataclasses.replace(part, fraction=start + (stop - start) * part.fraction))

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import threading
-from typing import Optional
+from typing import Any, Optional, Sequence
 
 from ..images import marks
 from ..images.displacement import write_displacement
@@ -17,22 +17,21 @@ from ..images.writers import open_writer
 from ..report import JobReport, provenance
 from ..temporal.frames import Frame
 from .inputs import Inputs
-from .request import Request
 
 
 class Outputs:
     """The outputs of one request, open for writing.
 
+    A subclass opens them in `_open`, on `_stack`.
+
     Parameters
     ----------
-    request : Request
+    request : Request or SlicesRequest
         Names the outputs.
-    inputs : Inputs
-        The phases: grid, scalar type, source and times of the result.
-    index : sequence of float
-        Position of every frame in the whole sequence, in percent.
     report : JobReport
         The report before the first frame. What the writer assumes is appended to its messages.
+    *inputs : object
+        What `_open` needs.
 
     Raises
     ------
@@ -40,37 +39,24 @@ class Outputs:
         An output cannot be written.
     """
 
-    def __init__(self, request: Request, inputs: Inputs, index: tuple, report: JobReport) -> None:
-        self._request, self._report = request, report
+    def __init__(self, request: Any, report: JobReport, *inputs: Any) -> None:
+        self._request, self.report = request, report
         self._closing, self._stack = threading.Lock(), contextlib.ExitStack()
+        self._preview: Optional[Preview] = None
         try:
-            self._open(inputs, index)
+            self._preview_file, self._report_file = (
+                self._stack.enter_context(staged(path)) for path in (request.preview, request.report))
+            self._open(*inputs)
         except BaseException as error:
             self.close(error)
             raise
 
-    def _open(self, inputs: Inputs, index: tuple) -> None:
-        request, enter, first = self._request, self._stack.enter_context, inputs.phases[0]
-        self._displacements = enter(staged(request.displacements, folder=True))
-        self._preview_file, self._report_file = (enter(staged(path)) for path in (request.preview, request.report))
-        self._geometry, self._metadata = first.geometry, provenance(self._report)
-        acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
-        # Entered last, so that it is the first to be put in place: its end is what may still fail.
-        self._writer: FrameWriter = enter(open_writer(
-            request.output, first.geometry, first.array.dtype, index, acquired, self._metadata, first.source,
-            inputs.frame_times))
-        self._report["messages"].extend(self._writer.messages)
-        self._preview = Preview(inputs.phases) if self._preview_file else None
+    def _open(self, *inputs: Any) -> None:
+        raise NotImplementedError
 
-    def write(self, number: int, frame: Frame) -> Optional[str]:
+    def write(self, number: int, frame: Any) -> Optional[str]:
         """Write the next frame to every output; return the path of its file where each frame has its own."""
-        path = self._writer.write(number, frame.array)
-        if self._displacements is not None and frame.displacement is not None:
-            write_displacement(os.path.join(self._displacements, f"displacement_{number:03d}.nrrd"), self._geometry,
-                               frame.displacement, {**marks.metadata(frame.index, frame.acquired), **self._metadata})
-        if self._preview is not None:
-            self._preview.add(frame.array, frame.index, frame.acquired)
-        return path
+        raise NotImplementedError
 
     def finish(self) -> None:
         """Write the preview and the report, which are complete after the last frame."""
@@ -79,9 +65,34 @@ class Outputs:
                 self._preview.save(self._preview_file, os.path.splitext(self._request.preview)[1])
         if self._report_file is not None and self._request.report is not None:
             with writing(self._request.report), open(self._report_file, "w", encoding="utf-8") as file:
-                json.dump(self._report, file, indent=1)
+                json.dump(self.report, file, indent=1)
 
     def close(self, error: Optional[BaseException] = None) -> None:
         """Put every output in place, or after an error remove them all. A second call does nothing."""
         with self._closing:
             self._stack.__exit__(type(error) if error else None, error, None)
+
+
+class FrameOutputs(Outputs):
+    """The outputs of frames between phases; made with the `Inputs` and the index of every frame in percent."""
+
+    def _open(self, inputs: Inputs, index: Sequence[float]) -> None:
+        request, enter, first = self._request, self._stack.enter_context, inputs.phases[0]
+        self._displacements = enter(staged(request.displacements, folder=True))
+        self._geometry, self._metadata = first.geometry, provenance(self.report)
+        acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
+        # Entered last, so that it is the first to be put in place: its end is what may still fail.
+        self._writer: FrameWriter = enter(open_writer(
+            request.output, first.geometry, first.array.dtype, index, acquired, self._metadata, first.source,
+            inputs.frame_times))
+        self.report["messages"].extend(self._writer.messages)
+        self._preview = Preview(inputs.phases) if self._preview_file else None
+
+    def write(self, number: int, frame: Frame) -> Optional[str]:
+        path = self._writer.write(number, frame.array)
+        if self._displacements is not None and frame.displacement is not None:
+            write_displacement(os.path.join(self._displacements, f"displacement_{number:03d}.nrrd"), self._geometry,
+                               frame.displacement, {**marks.metadata(frame.index, frame.acquired), **self._metadata})
+        if self._preview is not None:
+            self._preview.add(frame.array, frame.index, frame.acquired)
+        return path

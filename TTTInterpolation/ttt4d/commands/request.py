@@ -66,22 +66,16 @@ class Request:
         if not numbers or not strictly_increasing(times):
             raise SettingsError(f"phase_times is {times!r}: give a rising list of numbers, one for each phase.")
         object.__setattr__(self, "phase_times", tuple(self.phase_times))
-        for path in (*self.inputs, *self.outputs):
-            if not isinstance(path, str) or not path:
-                raise SettingsError(f"{path!r} is not the path of a file: give one.")
+        check_paths_of(self)
         if (self.sequence is None) == (not self.phases):
             raise SettingsError("A request takes either phases or one sequence: give one of the two.")
         if len(self.phases) == 1:
             raise SettingsError("One phase is not enough to interpolate: give two, or a sequence.")
-        places = [os.path.normcase(os.path.realpath(path)) for path in self.outputs]
-        if len(set(places)) < len(places):
-            raise OutputError("Two of the outputs have the same name: give each its own.")
         if self.displacements is not None:
+            places = [os.path.normcase(os.path.realpath(path)) for path in self.outputs]
             folder = os.path.join(os.path.normcase(os.path.realpath(self.displacements)), "")
             if any(place.startswith(folder) for place in places):
                 raise OutputError("The folder of the displacements would hold another output: give it one of its own.")
-        if self.preview is not None and not self.preview.lower().endswith(PREVIEWS):
-            raise OutputError(f"The preview '{os.path.basename(self.preview)}' is neither .png nor .gif: rename it.")
 
     @property
     def inputs(self) -> Tuple[str, ...]:
@@ -103,11 +97,30 @@ class Request:
 
         Names left out take their defaults. Raises `SettingsError` for an unknown name.
         """
-        names = [f.name for f in dataclasses.fields(cls)]
-        if not isinstance(values, dict) or "output" not in values:
-            raise SettingsError("The request is not a JSON object with an output: see `ttt4d worker --help`.")
-        unknown = sorted(set(values) - set(names))
-        if unknown:
-            raise SettingsError(f"Unknown entry '{unknown[0]}' in the request: the entries are {', '.join(names)}.")
-        given = {name: value for name, value in values.items() if value is not None}
-        return cls(**{**given, "settings": InterpolationSettings.from_json(values.get("settings") or {})})
+        given = entries_of(values, cls, ("output",))
+        return cls(**{**given, "settings": InterpolationSettings.from_json(given.get("settings", {}))})
+
+
+def check_paths_of(request: Any) -> None:
+    """Raise an error unless the `inputs` and `outputs` of a request are paths, and each output has its own name."""
+    for path in (*request.inputs, *request.outputs):
+        if not isinstance(path, str) or not path:
+            raise SettingsError(f"{path!r} is not the path of a file: give one.")
+    places = [os.path.normcase(os.path.realpath(path)) for path in request.outputs]
+    if len(set(places)) < len(places):
+        raise OutputError("Two of the outputs have the same name: give each its own.")
+    if request.preview is not None and not request.preview.lower().endswith(PREVIEWS):
+        raise OutputError(f"The preview '{os.path.basename(request.preview)}' is neither .png nor .gif: rename it.")
+
+
+def entries_of(values: Any, cls: type, needed: Tuple[str, ...]) -> Dict[str, Any]:
+    """Return the entries of a JSON object that are not null, once they are known to be fields of a request class."""
+    names = [f.name for f in dataclasses.fields(cls)]
+    missing = [name for name in needed if not isinstance(values, dict) or name not in values]
+    if missing:
+        article = "an" if missing[0][0] in "aeiou" else "a"
+        raise SettingsError(f"The request is not a JSON object with {article} {missing[0]}: see `ttt4d worker --help`.")
+    unknown = sorted(set(values) - set(names))
+    if unknown:
+        raise SettingsError(f"Unknown entry '{unknown[0]}' in the request: the entries are {', '.join(names)}.")
+    return {name: value for name, value in values.items() if value is not None}

@@ -3,6 +3,9 @@
 One line on standard input is the request, and the end of standard input cancels it, within a second:
   {"phases": [path, path] or "sequence": path, "phase_times": [number, ...], "output": path, "settings": {...},
    "displacements": folder or null, "report": path or null, "preview": path or null}
+For slices between the slices of a volume it is
+  {"axis": "slices", "volume": path, "output": path, "settings": {"factor": number or "spacing": mm, ...},
+   "labels": path or null, "labels_output": path or null, "report": path or null, "preview": path or null}
 Each line on standard output is a message; the last is of one of the last three types:
   {"type": "progress", "stage", "fraction", "message", "metrics", "elapsed", "remaining"}
   {"type": "frame", "number", "index", "acquired", "path"}
@@ -28,11 +31,15 @@ from ..errors import Cancelled, SettingsError
 from ..progress import Progress, Stopwatch
 from . import messages
 from .exit_status import EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED, EXIT_OK, TERMINATION_SIGNALS, failure
-from .job import Job
+from .job import BaseJob, Job
 from .request import Request
+from .slices_job import SlicesJob
+from .slices_request import SlicesRequest
 
 # A cancel is answered within a second: this long a computation may go on before the process is ended around it.
 PATIENCE = 0.4
+# What a request may be about: frames between phases, or slices between slices.
+TIME, SLICES = "time", "slices"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +81,7 @@ class Worker:
         self._end_of_file = threading.Event()
         self._last_word = threading.Lock()  # taken once, by who ends the process
         self._stopwatch = Stopwatch()
-        self._job: Optional[Job] = None
+        self._job: Optional[BaseJob] = None
 
     def run(self) -> int:
         try:
@@ -82,14 +89,13 @@ class Worker:
                 line = self._receive()
             finally:
                 threading.Thread(target=self._watch, daemon=True).start()
-            request = _request(line)
-            self._job = Job(request)
+            self._job = _job(line)
             report = self._job.run(self._progress, self._frame, self._cancelled.is_set)
         except BaseException as error:  # an interrupt from the keyboard too: whatever it is, the other side is told
             self._take_last_word()
             return self._failed(error)
         self._take_last_word()
-        self._end(messages.Result(request.output, report))
+        self._end(messages.Result(self._job.request.output, report))
         return EXIT_OK
 
     def _take_last_word(self) -> None:
@@ -156,11 +162,14 @@ class Worker:
                 self._cancelled.set()
 
 
-def _request(line: bytes) -> Request:
+def _job(line: bytes) -> BaseJob:
     if not line:
         raise Cancelled()
     try:
         values = json.loads(line)
     except ValueError as error:
         raise SettingsError("The request is not one line of JSON: see `ttt4d worker --help`.") from error
-    return Request.from_json(values)
+    axis = values.pop("axis", TIME) if isinstance(values, dict) else TIME
+    if axis not in (TIME, SLICES):
+        raise SettingsError(f"Unknown axis {axis!r} in the request: choose {TIME} or {SLICES}.")
+    return SlicesJob(SlicesRequest.from_json(values)) if axis == SLICES else Job(Request.from_json(values))

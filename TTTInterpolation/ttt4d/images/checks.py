@@ -34,7 +34,7 @@ def check_phases(volumes: Sequence[Volume], cyclic: bool = False) -> None:
         raise InputError(f"At least two phases are needed, but there {'is one' if volumes else 'are none'}: "
                          "give two volumes or a sequence of two or more.")
     for number, volume in enumerate(volumes):
-        _check_image(volume.array, f"Phase {number}" + (f" ('{volume.name}')" if volume.name else ""))
+        check_image(volume.array, f"Phase {number}" + (f" ('{volume.name}')" if volume.name else ""))
     followers = [*volumes[1:], *(volumes[:1] if cyclic else [])]
     for number, (one, other) in enumerate(zip(volumes, followers)):
         if one.array.shape == other.array.shape and np.array_equal(one.array, other.array):
@@ -45,7 +45,7 @@ def check_phases(volumes: Sequence[Volume], cyclic: bool = False) -> None:
 def is_image(array: np.ndarray) -> bool:
     """Return whether `check_phases` accepts an array."""
     try:
-        _check_image(array, "")
+        check_image(array, "")
     except InputError:
         return False
     return True
@@ -56,7 +56,8 @@ def label_map_error(name: str) -> InputError:
     return InputError(f"{name} is a label map (a segmentation), not an image: give the image it was drawn on.")
 
 
-def _check_image(array: np.ndarray, name: str) -> None:
+def check_image(array: np.ndarray, name: str) -> None:
+    """Raise `InputError` unless an array is an image with content; `name` begins the message."""
     if array.ndim != 3 or 0 in array.shape or sum(size > 1 for size in array.shape) < 2:
         raise InputError(f"{name} is empty or a single line of voxels: give a volume or a slice.")
     if array.dtype.kind not in "iuf":

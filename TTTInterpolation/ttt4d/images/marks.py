@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ACQUIRED, SYNTHETIC = "acquired", "synthetic"
 FRAME = "ttt4d.frame"  # key of a frame's own mark
 FRAMES = "ttt4d.frames"  # key of the marks of all frames, in order, for readers that discard per-frame entries
+SLICES = "ttt4d.slices"  # key of the numbers of the acquired slices, where all others of each frame are synthetic
 
 
 def mark(acquired: bool) -> str:
@@ -36,3 +37,21 @@ def times(times: Optional[FrameTimes]) -> Dict[str, str]:
         return {}
     return {"ttt4d.times": " ".join(f"{value:.10g}" for value in times.values), "ttt4d.times.name": times.name,
             "ttt4d.times.unit": times.unit}
+
+
+def slices(acquired: Iterable[int], axis: str) -> Dict[str, str]:
+    """Return the header entries of frames with computed slices.
+
+    Parameters
+    ----------
+    acquired : iterable of int
+        Numbers of the slices that are acquired, bit for bit; counted from 0.
+    axis : {"i", "j", "k"}
+        The axis of the file that counts the slices.
+
+    Examples
+    --------
+    >>> slices([0, 4, 8], "k")
+    {'ttt4d.slices': '0 4 8', 'ttt4d.slices.axis': 'k'}
+    """
+    return {SLICES: " ".join(map(str, acquired)) or "none", f"{SLICES}.axis": axis}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -24,19 +24,20 @@ class Preview:
     Several rows can be shown together, such as the frames, the truth, and a plain blend, as long as their frames match.
     """
 
-    def __init__(self, phases: Sequence[Volume]) -> None:
-        """phases: give the grey window (from their 0.5th to their 99.5th percentile) and the shape of a pixel."""
+    def __init__(self, phases: Sequence[Volume], across: Optional[int] = None) -> None:
+        """across: the array axis that the cut is perpendicular to; the slice axis if left out.
+        phases: give the grey window (from their 0.5th to their 99.5th percentile) and the shape of a pixel."""
         sample = np.concatenate([phase.array.ravel()[::max(1, phase.array.size // 100000)] for phase in phases])
         self._low, self._high = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
         size = phases[0].geometry.shape
         # Across slices; across the one slice of an image that is stored the other way.
-        self._across = 0 if min(size[1:]) > 1 else 1 + int(np.argmin(size[1:]))
+        self._across = across if across is not None else 0 if min(size[1:]) > 1 else 1 + int(np.argmin(size[1:]))
         height, width = np.delete(np.multiply(size, phases[0].geometry.spacing), self._across)
         scale = EDGE / max(height, width)
         self._size = (max(1, round(width * scale)), max(1, round(height * scale)))
         self._rows: List[List[Image.Image]] = []
 
-    def add(self, array: np.ndarray, index: float, acquired: bool, row: int = 0, title: str = "") -> None:
+    def add(self, array: np.ndarray, index: Optional[float], acquired: bool, row: int = 0, title: str = "") -> None:
         """Add a frame (k, j, i) at `index` percent to the end of a row; title: of the row, shown with every frame."""
         middle = array.take(array.shape[self._across] // 2, self._across).astype(float)
         grey = np.clip((middle - self._low) / max(self._high - self._low, 1e-12), 0, 1)
@@ -46,7 +47,7 @@ class Preview:
         colour = ACQUIRED if acquired else SYNTHETIC
         tile.paste(colour, (1, 1, width + 2 * MARGIN - 1, height + 2 * MARGIN - 1))
         tile.paste(picture, (MARGIN, MARGIN))
-        words = f"{index:.0f} % {title}".strip()
+        words = title if index is None else f"{index:.0f} % {title}".strip()
         ImageDraw.Draw(tile).text((MARGIN, height + 2 * MARGIN), words, fill=colour)
         while len(self._rows) <= row:
             self._rows.append([])

@@ -93,6 +93,7 @@ class Volume:
     source: what its format needs to write a result beside it, such as the two orientations of a NIfTI file; None where
     there is nothing of the kind.
     name: of the file that it was read from, for messages.
+    slice_thickness: mm along k, which may be less or more than the spacing, where the file tells it.
     """
 
     array: np.ndarray
@@ -100,6 +101,7 @@ class Volume:
     synthetic: bool = False
     source: Optional[object] = None
     name: str = ""
+    slice_thickness: Optional[float] = None
 
     def __post_init__(self) -> None:
         if self.array.shape != tuple(self.geometry.shape):

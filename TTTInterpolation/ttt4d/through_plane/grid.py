@@ -62,8 +62,8 @@ def check_slices(name: str, geometry: Geometry, axis: int, force: bool = False) 
     """
     count = geometry.shape[axis]
     if count < 3:
-        raise InputError(f"{name} has only {count} slice{'s' * (count > 1)} along its axis {AXES[axis]}, where three or "
-                         "more are needed: give a volume with more slices, or name the slice axis with --axis.")
+        raise InputError(f"{name} has only {count} slice{'s' * (count > 1)} along its axis {AXES[axis]}, where three "
+                         "or more are needed: give a volume with more slices, or name the slice axis with --axis.")
     spacing, pixel = geometry.spacing[axis], max(np.delete(geometry.spacing, axis))
     if spacing <= _ISOTROPIC * pixel and not force:
         raise GeometryError(f"The slices of {name} are already thin along its axis {AXES[axis]} (spacing {spacing:.4g} "

@@ -6,6 +6,9 @@ from typing import Callable, Iterator, Sequence, Tuple
 
 import numpy as np
 import SimpleITK as sitk
+import torch
+
+from . import classical
 
 # Pixels around a label within which its distance is computed.
 _MARGIN = 3
@@ -16,9 +19,9 @@ def interpolate_labels(labels: np.ndarray, numbers: Sequence[float], pixels: Tup
                        on_label: Callable[[float], None] = lambda fraction: None) -> np.ndarray:
     """Return the label map at real slice numbers, by shape-based interpolation.
 
-    The signed distance to the outline of each label is interpolated linearly between the two neighbouring slices, and
+    The signed distance to the outline of each label is interpolated from slice to slice (cubic, without overshoot), and
     each voxel gets the label that it lies deepest in. So there are neither holes nor overlaps between labels. A label
-    that a slice does not show ends half-way to it, tapering.
+    that a slice does not show tapers, and ends half-way to it.
 
     Parameters
     ----------
@@ -45,27 +48,28 @@ def interpolate_labels(labels: np.ndarray, numbers: Sequence[float], pixels: Tup
     >>> interpolate_labels(square, [0, 0.5, 1], (1.0, 1.0)).any(axis=1).sum(axis=1).tolist()
     [7, 5, 3]
     """
-    lower = np.minimum(np.floor(numbers).astype(int), len(labels) - 2)
-    fractions = np.asarray(numbers, dtype=float) - lower
-    result = np.zeros((len(lower), *labels.shape[1:]), labels.dtype)
+    places = torch.as_tensor(np.asarray(numbers, dtype=np.float32))
+    lower, fraction = classical.split(places, len(labels))
+    result = np.zeros((len(places), *labels.shape[1:]), labels.dtype)
     deepest = np.full(result.shape, -np.inf, np.float32)
     values = np.unique(labels)
     for done, value in enumerate(values, start=1):
         for window, depth in _depths(labels == value, pixels):
-            for n, (below, fraction) in enumerate(zip(lower, fractions)):
-                here = (1 - fraction) * depth[below] + fraction * depth[below + 1]
+            steps = torch.ones(len(depth) - 1)
+            slopes = classical.pchip_slopes(depth, steps)
+            for n in range(len(places)):
+                here = classical.hermite(depth, slopes, steps, lower[n:n + 1], fraction[n:n + 1])[0].numpy()
                 best = deepest[(n, *window)]
                 inside = here > best
                 best[inside] = here[inside]
                 result[(n, *window)][inside] = value
         on_label(done / len(values))
-    for n, (below, fraction) in enumerate(zip(lower, fractions)):
-        if fraction in (0, 1):
-            result[n] = labels[below + int(fraction)]
+    for n in torch.where((fraction == 0) | (fraction == 1))[0].tolist():
+        result[n] = labels[int(places[n])]
     return result
 
 
-def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tuple[slice, slice], np.ndarray]]:
+def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tuple[slice, slice], torch.Tensor]]:
     """Yield where a label lies within the slices, and how deep each pixel there lies in it, mm, negative outside.
 
     A slice without the label is as far outside everywhere as the deepest pixel of its neighbours lies inside.
@@ -79,7 +83,7 @@ def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tup
     for k in np.flatnonzero(~shown):
         beside = [deepest[n] for n in (k - 1, k + 1) if 0 <= n < len(mask) and shown[n]]
         depth[k] = -max(beside, default=_FAR)
-    yield window, depth
+    yield window, torch.from_numpy(depth)
 
 
 def _signed_distance(plane: np.ndarray, pixels: Tuple[float, float]) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Every choice of a run on the axis between slices; see `ttt4d.settings`. Standard library only: Slicer imports it."""
+"""Every choice of a run on the axis between slices. Standard library only, because 3D Slicer imports it.
+
+`SliceSettings` is what the method needs; `SliceRunSettings` is what a user chooses for a volume in a file.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,34 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..errors import SettingsError
-from ..settings import ADAPTATION, MACHINE, AdaptationSettings, SettingsBase, auxiliary_option, option
+from ..settings import ADAPTATION, MACHINE, SCHEMES, AdaptationSettings, SettingsBase, auxiliary_option, option
 from .auxiliary import TASKS
 
 GAP, THICK, AUTO = "gap", "thick", "auto"
 AXES = ("i", "j", "k")
 DEFAULT_AUXILIARY = "in-plane"
-_THICKNESS = "slice thickness (FWHM) for thick slices (default: as the file tells, else the slice spacing)"
 
 
 @dataclass(frozen=True)
 class SliceAdaptationSettings(AdaptationSettings):
-    """How the network adapts to the patient before it fills in slices.
+    """How the network adapts to the patient before it fills in slices; see `AdaptationSettings`.
 
     Parameters
     ----------
     auxiliary : str
-        The self-supervised task: a name of `ttt4d.through_plane.auxiliary.TASKS`, or "none" for the base weights.
-    scheme, iterations, learning_rate
-        As in `AdaptationSettings`.
+        A name of `ttt4d.through_plane.auxiliary.TASKS`, or "none" for the base weights.
+    scheme : str
+        As in `AdaptationSettings`; the batches are the volumes of a sequence or cohort.
     """
 
     auxiliary: str = auxiliary_option(DEFAULT_AUXILIARY, TASKS)
+    scheme: str = option("naive", f"for sequences: {', '.join(SCHEMES)}; naive is one adaptation for all its volumes",
+                         metavar="NAME", choices=SCHEMES, choice="scheme")
 
 
 @dataclass(frozen=True)
 class SliceSettings(SettingsBase):
-    """What `SliceInterpolator` must know beside the slices and their positions.
+    """The settings of one run.
 
     Parameters
     ----------
@@ -44,14 +48,20 @@ class SliceSettings(SettingsBase):
     adaptation : SliceAdaptationSettings
         How the network adapts to the patient.
     seed : int
-        Seed of every random number of the run.
+        Seed of every random draw of the run.
+
+    Raises
+    ------
+    SettingsError
+        A value is not allowed.
     """
 
-    slices: str = option(GAP, "whether slices are thin with gaps, or thick", choices=(GAP, THICK),
-                         choice="kind of slices")
-    thickness: Optional[float] = option(None, _THICKNESS, above=0, most=1000)
+    slices: str = option(GAP, "what lies between the slices: gap (nothing was seen there) or thick (each slice is a "
+                         "mean over its thickness)", choices=(GAP, THICK), choice="kind of slices")
+    thickness: Optional[float] = option(None, "slice thickness in mm, for thick (default: the slice spacing)",
+                                        metavar="MM", above=0)
     adaptation: SliceAdaptationSettings = field(default_factory=SliceAdaptationSettings)
-    seed: int = option(0, "of every random draw", least=0, most=2**31 - 1)
+    seed: int = option(0, "of every random draw", metavar="N", least=0, most=2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -61,13 +71,13 @@ class SliceRunSettings(SettingsBase):
     Parameters
     ----------
     factor : float, optional
-        How many times as close the slices of the result shall be; any number above 1.
+        How many times as close the slices of the result are; any number above 1.
     spacing : float, optional
         Their distance in mm instead. One of the two is needed.
     axis : {"i", "j", "k"}, optional
         The axis of the file along which the slices lie. None takes the one with the largest spacing.
     slices : {"auto", "gap", "thick"}
-        See `SliceSettings`; `auto` decides by the slice thickness against the slice spacing.
+        As in `SliceSettings`; "auto" decides by the slice thickness against the slice spacing.
     thickness : float, optional
         Slice thickness (FWHM) in mm. None takes what the file tells, else an estimate.
     force : bool
@@ -77,23 +87,28 @@ class SliceRunSettings(SettingsBase):
     weights, device, seed
         As in `InterpolationSettings`.
 
+    Raises
+    ------
+    SettingsError
+        A value is not allowed.
+
     Examples
     --------
-    >>> SliceRunSettings(factor=4.0).for_slices("gap").slices
-    'gap'
+    >>> SliceRunSettings(factor=4.0).for_slices("thick", 5.0).thickness
+    5.0
     """
 
     factor: Optional[float] = option(None, "slices this many times as close; any number above 1", metavar="K",
                                      group="|", above=1, most=1000)
-    spacing: Optional[float] = option(None, "distance of the slices wanted instead", metavar="MM", group="|", above=0,
-                                      most=1000)
+    spacing: Optional[float] = option(None, "or their distance", metavar="MM", group="|", above=0, most=1000)
     axis: Optional[str] = option(None, "axis of the file along which the slices lie: i, j or k (default: the one with "
-                                 "the largest spacing)", choices=AXES, choice="axis")
-    slices: str = option(AUTO, "gap: thin slices with nothing seen between them, which stay as they are; thick: each "
-                         "is a mean over its thickness, so all are computed; auto decides, and says so",
+                                 "the largest spacing)", metavar="i|j|k", choices=AXES, choice="axis")
+    slices: str = option(AUTO, "gap: nothing was seen between the slices, which stay as they are; thick: each is a "
+                         "mean over its thickness, and all are computed; auto: decided by thickness and spacing",
                          metavar="gap|thick|auto", choices=(GAP, THICK, AUTO), choice="kind of slices")
-    thickness: Optional[float] = option(None, _THICKNESS, metavar="MM", above=0, most=1000)
-    force: bool = option(False, "also where the slices are already thin")
+    thickness: Optional[float] = option(None, "slice thickness, for thick (default: what the file tells, else an "
+                                        "estimate)", metavar="MM", above=0, most=1000)
+    force: bool = option(False, "also fill in slices that are already thin")
     adaptation: SliceAdaptationSettings = field(default_factory=SliceAdaptationSettings, metadata={"group": ADAPTATION})
     weights: str = option("slices", "base weights: a name that `ttt4d info` lists, or a file", metavar="NAME|FILE",
                           group=ADAPTATION)
@@ -103,9 +118,8 @@ class SliceRunSettings(SettingsBase):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.factor is None) == (self.spacing is None):
-            raise SettingsError("Give either factor or spacing: how many times as close the slices shall be, or their "
-                                "distance in mm.")
+            raise SettingsError("The spacing of the new slices is not clear: give either a factor or a spacing in mm.")
 
-    def for_slices(self, slices: str, thickness: Optional[float] = None) -> SliceSettings:
-        """Return the settings of the network's part, once it is known how thick the slices are."""
+    def for_slices(self, slices: str, thickness: Optional[float]) -> SliceSettings:
+        """Return the settings of the method, once it is known how thick the slices are."""
         return SliceSettings(slices, thickness, self.adaptation, self.seed)

@@ -158,5 +158,5 @@ def _phases(arrangement: Arrangement, stored: StoredValues, name: str, messages:
         for k, plane in enumerate(stack):
             array[k] = rescaled(plane, raw.pop((plane.file, plane.frame)))
         phases.append(Volume(array, geometry, stack[0].mark == SYNTHETIC,
-                             source=source if number == 0 else None))
+                             source=source if number == 0 else None, slice_thickness=stack[0].thickness))
     return tuple(phases)

@@ -71,6 +71,8 @@ def read(path: str) -> PhaseSequence:
         image = itk.read_image(standard, path, "NrrdImageIO")
     phases = itk.phases_of(path, image, itk.marks_of(header.metadata), messages)
     phases = _in_millimetres(path, header, axes, phases, messages)
+    thickness = _slice_thickness(header, axes)
+    phases = [dataclasses.replace(phase, slice_thickness=thickness) for phase in phases]
     return _in_order(path, header, axes, phases, messages)
 
 
@@ -208,6 +210,13 @@ def _in_millimetres(path: str, header: TextHeader, axes: _Axes, phases: List[Vol
     grid = dataclasses.replace(grid, spacing=tuple(factor * value for value in grid.spacing),
                                origin=tuple(factor * value for value in grid.origin))
     return [dataclasses.replace(phase, geometry=grid) for phase in phases]
+
+
+def _slice_thickness(header: TextHeader, axes: _Axes) -> Optional[float]:
+    """Return the thickness of the slices, in mm, where the header tells it."""
+    words = header.fields.get("thicknesses", "").split()
+    found = parse_numbers([words[axes.space[2]]] if len(words) == len(axes.sizes) else [])
+    return found[0] if found and found[0] > 0 else None
 
 
 def _in_order(path: str, header: TextHeader, axes: _Axes, phases: List[Volume], messages: List[str]) -> PhaseSequence:

@@ -1,0 +1,67 @@
+"""Label maps: whole numbers that name the structure of each voxel, and segmentations of 3D Slicer stored like that."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Dict, Sequence
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from .files import name_for_itk, quoted, reading
+from .volume import Geometry, rectangular_geometry
+
+# Header entries of a segmentation of 3D Slicer; its segments, their names and colours are among them.
+_SEGMENTATION = re.compile(r"Segment(ation|\d+)_")
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A label map.
+
+    Parameters
+    ----------
+    array : ndarray of shape (k, j, i)
+        Whole numbers, 0 for the background.
+    geometry : Geometry
+        Its grid.
+    metadata : dict of str to str
+        What its header says of a segmentation of 3D Slicer; empty for other files.
+    """
+
+    array: np.ndarray
+    geometry: Geometry
+    metadata: Dict[str, str]
+
+
+def read_label_map(path: str) -> LabelMap:
+    """Read a label map, or a `.seg.nrrd` of 3D Slicer whose segments do not overlap.
+
+    Raises
+    ------
+    InputError, GeometryError
+        The file is missing, damaged, or no label map.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"There is no file {quoted(path)}: check the path of the label map.")
+    with reading(path):
+        image = sitk.ReadImage(name_for_itk(path))
+        metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if _SEGMENTATION.match(key)}
+    if image.GetNumberOfComponentsPerPixel() > 1 or image.GetDimension() != 3:
+        raise InputError(f"{quoted(path)} holds more than one label map (overlapping segments, or several phases): "
+                         "export it as one label map.")
+    array = sitk.GetArrayFromImage(image)
+    if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and not np.array_equal(array, np.rint(array))):
+        raise InputError(f"{quoted(path)} is not a label map: its voxels are not whole numbers.")
+    matrix = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    geometry, _ = rectangular_geometry(quoted(path), array.shape, matrix[:, ::-1], image.GetOrigin())
+    return LabelMap(array, geometry, metadata)
+
+
+def metadata_on_grid(metadata: Dict[str, str], shape: Sequence[int]) -> Dict[str, str]:
+    """Return the header entries of a segmentation for a grid of another shape (k, j, i); extents are the whole grid."""
+    k, j, i = (size - 1 for size in shape)
+    return {key: f"0 {i} 0 {j} 0 {k}" if key.endswith("_Extent") else value for key, value in metadata.items()}
