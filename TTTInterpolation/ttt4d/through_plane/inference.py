@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import classical
 from .network.through_plane import Estimate, ThroughPlaneNetwork
-from .network.views import VIEWS
+from .network.views import CUTS
 from .stack import SliceStack
 
 # Pixels by which tiles overlap: as far as the convolutions reach within a slice.
@@ -27,7 +27,7 @@ def fused(estimate: Estimate) -> Tensor:
 
 
 @torch.no_grad()
-def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tensor, views: Sequence[str] = VIEWS,
+def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tensor, views: Sequence[str] = CUTS,
                 combine: Combine = fused, on_tile: Callable[[float], None] = lambda fraction: None) -> Tensor:
     """Return the slices at real slice numbers.
 

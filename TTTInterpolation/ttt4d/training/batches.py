@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -31,6 +31,11 @@ class TrainingBatch:
     time: Tensor
     upright: Tensor
     spacing: Tuple[float, float, float] = SLICES
+
+    @property
+    def grid(self) -> Sequence[int]:
+        """Size of the grid that the network's convolutions run on."""
+        return self.phase0.shape[2:]
 
     def to(self, device: torch.device) -> "TrainingBatch":
         tensors = (self.phase0, self.phase1, self.truth, self.measured, self.time, self.upright)

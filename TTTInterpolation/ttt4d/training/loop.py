@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Protocol, Sequence
 
 import torch
 import torch.distributed as distributed
@@ -19,21 +19,33 @@ from ..errors import InputError, SettingsError
 from ..images.output_paths import writing
 from ..temporal.models import new_model
 from ..weights.model import Model
-from .batches import TrainingBatch
 from .objectives import Loss
 
-Draw = Callable[[Generator], TrainingBatch]
-Objective = Callable[[Model, TrainingBatch, Generator], Loss]
+
+class Batch(Protocol):
+    """What a sampler of either axis draws."""
+
+    @property
+    def grid(self) -> Sequence[int]:
+        """Size of the grid that the network's convolutions run on."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+
+
+Draw = Callable[[Generator], Batch]
+Objective = Callable[[Model, Any, Generator], Loss]
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """steps: of Adam, its learning rate falling on a cosine from `learning_rate`; average: memory of the averaged
-    weights.
+    """steps: of Adam; its learning rate falls on a cosine from `learning_rate` over the last part `decay` of them;
+    average: memory of the averaged weights.
     """
 
     steps: int = 6000
     learning_rate: float = 1e-3
+    decay: float = 1.0
     average: float = 0.998
     seed: int = 0
 
@@ -71,7 +83,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
             sample = self.draw(self.generator).to(self.device)
-            with mixed_precision(self.device, sample.phase0.shape[2:]):
+            with mixed_precision(self.device, sample.grid):
                 loss, metrics = self.objective(self.model, sample, self.generator)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -92,7 +104,12 @@ class Trainer:
     def _learning_rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 200)
         return warm * self.settings.learning_rate * (
-            0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps)))
+            0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self._decayed())))
+
+    def _decayed(self) -> float:
+        """How far the learning rate has fallen, 0 to 1."""
+        decay = self.settings.decay
+        return max(0.0, self.step / self.settings.steps - (1 - decay)) / decay
 
     def _average(self) -> None:
         memory = min(self.settings.average, (1 + self.step) / (10 + self.step))

@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import classical
-from .views import VIEWS, from_images, to_images, with_neighbours
-
+from .views import CUTS, from_images, to_images, with_neighbours
 
 # Differences of neighbouring voxels are small against the [0, 1] of the images: brought to order 1.
 CONTRAST = 4.0
@@ -176,7 +175,7 @@ class Features(nn.Module):
         self.blocks = settings.blocks
         self.encoders = nn.ModuleDict({"cut": Encoder(settings, False), "slice": Encoder(settings, True)})
 
-    def forward(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = VIEWS) -> List[Tensor]:
+    def forward(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> List[Tensor]:
         """Return the features (batch, k, j, i, channel) of each of the views. After each block but the last the views
         tell each other what they see.
 
@@ -206,13 +205,13 @@ class ThroughPlaneNetwork(nn.Module):
         self.features = Features(settings)
         self.decoders = nn.ModuleDict({"cut": Decoder(settings), "slice": Decoder(settings)})
 
-    def project(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = VIEWS) -> List[Tuple[Tensor, Tensor]]:
+    def project(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> List[Tuple[Tensor, Tensor]]:
         """All that does not depend on the positions asked for, for acquired slices (batch, k, j, i)."""
         features = self.features(volume, sampling, views)
         return [self.decoders[_kind(view)].project(x) for x, view in zip(features, views)]
 
     def read(self, projected: List[Tuple[Tensor, Tensor]], base: Tensor, lower: Tensor, fraction: Tensor,
-             sampling: Sampling, views: Sequence[str] = VIEWS) -> Estimate:
+             sampling: Sampling, views: Sequence[str] = CUTS) -> Estimate:
         """Return the slices at positions between the acquired ones.
 
         Parameters
@@ -227,7 +226,7 @@ class ThroughPlaneNetwork(nn.Module):
                            for x, view in zip(projected, views)])
         return Estimate(base, out[..., 0], out[..., 1])
 
-    def forward(self, volume: Tensor, positions: Tensor, sampling: Sampling, views: Sequence[str] = VIEWS) -> Estimate:
+    def forward(self, volume: Tensor, positions: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> Estimate:
         """Slices at real slice numbers `positions` (n,), from acquired ones (batch, k, j, i)."""
         lower, fraction = classical.split(positions, volume.shape[1])
         projected = self.project(volume, sampling, views)
