@@ -45,7 +45,8 @@ def test_images_of_a_view_lead_back_to_the_volume(view):
 
 
 @given(shape=st.tuples(st.integers(2, 6), st.integers(1, 12), st.integers(1, 12)), factor=st.floats(1.05, 9),
-       ratio=st.floats(0.5, 20), thickness=st.floats(0, 2), views=st.sampled_from([VIEWS, CUTS, *((v,) for v in VIEWS)]))
+       ratio=st.floats(0.5, 20), thickness=st.floats(0, 2),
+       views=st.sampled_from([VIEWS, CUTS, *((v,) for v in VIEWS)]))
 @settings(max_examples=40, deadline=None)
 def test_slices_of_any_size_factor_and_thickness_are_finite(network, shape, factor, ratio, thickness, views):
     positions = torch.arange(int((shape[0] - 1) * factor) + 1) / factor

@@ -73,7 +73,8 @@ class Adaptation:
         for _ in range(self.iterations):
             for number, batch in batches:
                 self.step(number, batch)
-        kept = self.held_out_loss(batches) <= (1 - self.task.least_gain) * expected  # False where either is not a number
+        # False where either is not a number.
+        kept = self.held_out_loss(batches) <= (1 - self.task.least_gain) * expected
         if not kept:
             self.learning.load_state_dict(before)
             # What the optimiser remembers of these steps must not push the next batch.
