@@ -20,51 +20,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import hashlib
 import json
 import os
-import re
 import sys
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Optional
 
 from ttt4d.commands.settings_arguments import add_settings, settings_of
-from ttt4d.errors import InputError, OutputError, UserError, WeightsError
-from ttt4d.images.formats import is_image_file, stem_of
-from ttt4d.images.phase_times import natural_key
+from ttt4d.errors import OutputError, UserError, WeightsError
 from ttt4d.settings import InterpolationSettings
 from ttt4d.weights import checksum, locate
 from TTTInterpolationLib import dependencies
+from TTTInterpolationLib.cases import Case, findCases
 from TTTInterpolationLib.job import BlockingJob
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One case of a batch.
-
-    Parameters
-    ----------
-    name : str
-        Name of the output files, without their endings.
-    phases : tuple of str
-        Paths of two images.
-    sequence : str, optional
-        Path of a 4D image or of a folder of phases, in place of `phases`.
-    """
-
-    name: str
-    phases: Tuple[str, ...] = ()
-    sequence: Optional[str] = None
-
-    @property
-    def files(self) -> List[str]:
-        """Paths of all files that the case is made of."""
-        paths = [*self.phases, *filter(None, [self.sequence])]
-        return [file for path in paths for file in _filesOf(path)]
 
 
 @dataclass(frozen=True)
@@ -78,38 +50,8 @@ class Row:
     message: str = ""
 
 
-def findCases(path: str, results: str = "") -> List[Case]:
-    """Return the cases of a folder or of a .csv table.
-
-    Parameters
-    ----------
-    path : str
-        Path of the folder or the table; the module's text says how they are read.
-    results : str
-        Path of the folder of results, which is no case.
-
-    Raises
-    ------
-    InputError
-        If there is no case, or two have the same name, or the table is not complete.
-    """
-    if os.path.isdir(path):
-        cases = _casesOfFolder(path, results)
-    elif os.path.isfile(path) and path.lower().endswith(".csv"):
-        cases = _casesOfTable(path)
-    else:
-        raise InputError(f"{path} is neither a folder nor a .csv table: give one of them.")
-    if not cases:
-        raise InputError(f"There is no case in {path}: see the help for how a folder or a table is read.")
-    names = [case.name.casefold() for case in cases]  # on Windows and macOS, most disks ignore case
-    doubles = {name for name in names if names.count(name) > 1}
-    if doubles:
-        raise InputError(f"Two cases have the name {min(doubles)}: give each its own, their results would collide.")
-    return cases
-
-
-def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
-             say: Callable[[str], None] = print) -> List[Row]:
+def runBatch(cases: list[Case], folder: str, settings: InterpolationSettings,
+             say: Callable[[str], None] = print) -> list[Row]:
     """Run the cases one after the other, and return a row of the summary for each.
 
     The summary file is written again after each case, so that an interrupted batch has one too. An error in a case is
@@ -136,7 +78,7 @@ def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be made ({error.strerror}): choose another one.") from None
-    rows: List[Row] = []
+    rows: list[Row] = []
     for number, case in enumerate(cases, start=1):
         say(f"[{number}/{len(cases)}] {case.name}")
         rows.append(_runCase(case, folder, settings))
@@ -148,7 +90,7 @@ def runBatch(cases: List[Case], folder: str, settings: InterpolationSettings,
     return rows
 
 
-def main(arguments: List[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="batch.py", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -168,7 +110,7 @@ def main(arguments: List[str]) -> int:
 
 def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
     output, report = (os.path.join(folder, case.name + suffix) for suffix in (".seq.nrrd", ".json"))
-    inputs = _digest(case)  # taken before the run: an image that changes during the run makes the case due again
+    inputs = case.digest  # taken before the run: an image that changes during the run makes the case due again
     done = _doneReport(inputs, output, report, settings)
     if done:
         return Row(case.name, SKIPPED, len(done["frames"]))
@@ -188,7 +130,7 @@ def _runCase(case: Case, folder: str, settings: InterpolationSettings) -> Row:
 def _doneReport(inputs: str, output: str, report: str, settings: InterpolationSettings) -> Optional[dict]:
     """Return the report of an earlier run if its result is still valid, else None.
 
-    It is valid if it was made of the same images (`inputs`, their `_digest`) with the same settings and weights.
+    It is valid if it was made of the same images (`inputs`, their `Case.digest`) with the same settings and weights.
     """
     try:
         with open(report, encoding="utf-8") as file:
@@ -200,104 +142,16 @@ def _doneReport(inputs: str, output: str, report: str, settings: InterpolationSe
         return None
 
 
-def _digest(case: Case) -> str:
-    """Return a hash of the paths, sizes and modification times of a case's files, to detect changed images.
-
-    The text is empty if a file is missing.
-    """
-    try:
-        files = [(os.path.abspath(file), os.stat(file)) for file in case.files]
-    except OSError:
-        return ""
-    return hashlib.sha256(repr([(path, file.st_size, file.st_mtime_ns) for path, file in files]).encode()).hexdigest()
-
-
 def _asReported(settings: InterpolationSettings) -> dict:
     """Return the settings as a report holds them: of the path of a weights file, only the file's name."""
     return json.loads(json.dumps({**settings.to_json(), "weights": os.path.basename(settings.weights)}))
 
 
-def _writeSummary(rows: List[Row], path: str) -> None:
+def _writeSummary(rows: list[Row], path: str) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["case", "status", "frames", "seconds", "message"])
         table.writerows([row.case, row.status, row.frames, row.seconds, row.message] for row in rows)
-
-
-def _casesOfFolder(folder: str, results: str) -> List[Case]:
-    def isResults(path: str) -> bool:
-        return os.path.isdir(results) and os.path.samefile(path, results)
-
-    if isResults(folder):
-        raise InputError("The results would lie among the cases: choose another folder for them.")
-    cases = [Case(stem_of(file), sequence=file) for file in _images(folder)]
-    for path in _subfolders(folder):
-        if isResults(path):
-            continue
-        name, images = os.path.basename(path), _images(path)
-        phases = images or _subfolders(path)
-        if len(phases) == 2:
-            cases.append(Case(name, phases=tuple(phases)))
-        elif _visible(path):  # DICOM files have names of any kind: the engine reads them or says why it cannot
-            cases.append(Case(name, sequence=images[0] if len(images) == 1 else path))
-    return cases
-
-
-def _casesOfTable(path: str) -> List[Case]:
-    base, name = os.path.dirname(os.path.abspath(path)), os.path.basename(path)
-    cases = []
-    for row in _rowsOfTable(path):
-        case = row.get("case", "")
-        phases = tuple(os.path.join(base, row[key]) for key in ("phase0", "phase1") if row.get(key))
-        sequence = os.path.join(base, row["sequence"]) if row.get("sequence") else None
-        if not case or (len(phases) != 2) == (sequence is None):
-            raise InputError(f"Row {len(cases) + 1} of {name} needs a case, and either phase0 and phase1 or a "
-                             "sequence: complete it.")
-        if re.search(r'[/\\<>:"|?*]', case):
-            raise InputError(f"The case name {case} becomes a file name: leave / \\ < > : \" | ? * out of it.")
-        cases.append(Case(case, phases, sequence))
-    return cases
-
-
-def _rowsOfTable(path: str) -> List[dict]:
-    """Return the rows of a table with commas, or with semicolons, as spreadsheets write it in many countries."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
-    except UnicodeDecodeError:
-        raise InputError(f"{os.path.basename(path)} is not a table in UTF-8: save it as \"CSV UTF-8\".") from None
-    table = csv.DictReader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
-    return [{(key or "").strip(): value.strip() for key, value in row.items() if isinstance(value, str)}
-            for row in table]
-
-
-def _images(folder: str) -> List[str]:
-    return [path for path in _visible(folder) if is_image_file(path)]
-
-
-def _subfolders(folder: str) -> List[str]:
-    return [path for path in _visible(folder) if os.path.isdir(path)]
-
-
-def _visible(folder: str) -> List[str]:
-    """What a folder holds, in natural order, without what is hidden."""
-    names = sorted(os.listdir(folder), key=natural_key)
-    return [os.path.join(folder, name) for name in names if not name.startswith(".")]
-
-
-def _filesOf(path: str) -> List[str]:
-    """Return the files that a path of a case stands for.
-
-    For a folder of images these are the images. For any other folder, such as one of DICOM files, these are all files
-    in it and below it.
-    """
-    if not os.path.isdir(path):
-        return [path]
-    images = _images(path)
-    if images and not _subfolders(path):
-        return images
-    return sorted(os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names
-                  if not name.startswith("."))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class ComputerPanel:
         self._engineInfo = EngineInfo(self._onEngineInfo)
         self.controls = {WEIGHTS: TextChoice(ui.weightsComboBox, lambda value: onChosen(WEIGHTS, value)),
                          DEVICE: TextChoice(ui.deviceComboBox, lambda value: onChosen(DEVICE, value))}
-        self._offer(weights.names(), [("cpu", _("CPU"))])
+        self._offer(weights.names(weights.TEMPORAL), [("cpu", _("CPU"))])
         ui.weightsFileButton.connect("clicked(bool)", self.onWeightsFileButton)
         ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
 

@@ -37,6 +37,14 @@ def _members(names) -> dict:
     return {name.replace("-", "_"): name for name in names}
 
 
+def _within(setting: str) -> WithinRange:
+    """Return the range of a setting of the engine. It begins at 0 where 0 stands for the engine's own choice."""
+    field, = (field for settings in (InterpolationSettings, AdaptationSettings)
+              for field in dataclasses.fields(settings) if field.name == setting)
+    least, most = field.metadata["least"], field.metadata["most"]
+    return WithinRange(0 if field.default is None else least, most)
+
+
 AuxiliaryTask = _EngineName("AuxiliaryTask", _members((*TASKS, NO_ADAPTATION)), module=__name__)
 Scheme = _EngineName("Scheme", _members(SCHEMES), module=__name__)
 
@@ -62,8 +70,8 @@ class AdaptationParameters:
 
     auxiliary: AuxiliaryTask = AuxiliaryTask(_DEFAULTS.adaptation.auxiliary)
     scheme: Scheme = Scheme(_DEFAULTS.adaptation.scheme)
-    iterations: Annotated[int, WithinRange(0, 10000)] = 0
-    learningRate: Annotated[float, WithinRange(0, 1)] = 0.0
+    iterations: Annotated[int, _within("iterations")] = 0
+    learningRate: Annotated[float, _within("learning_rate")] = 0.0
     weights: str = _DEFAULTS.weights
 
 
@@ -74,7 +82,7 @@ class OutputParameters:
     `times`: times of the new frames between 0 and 1, such as "0.25, 0.5"; empty for `frames` of them, evenly spaced.
     """
 
-    frames: Annotated[int, WithinRange(1, 1000)] = _DEFAULTS.frames
+    frames: Annotated[int, _within("frames")] = _DEFAULTS.frames
     times: str = ""
 
 
@@ -85,9 +93,9 @@ class AdvancedParameters:
     `canvas`: 0 stands for what fits the device. `temporaryFolder`: empty for the system's place for temporary files.
     """
 
-    seed: Annotated[int, WithinRange(0, 2**31 - 1)] = _DEFAULTS.seed
+    seed: Annotated[int, _within("seed")] = _DEFAULTS.seed
     device: str = _DEFAULTS.device
-    canvas: Annotated[int, WithinRange(0, 1024)] = 0
+    canvas: Annotated[int, _within("canvas")] = 0
     temporaryFolder: str = ""
 
 

@@ -216,9 +216,8 @@ def matrix_of(found: Geometry) -> np.ndarray:
 
 @settings(max_examples=60)
 @given(grids(), st.sampled_from(TYPES), st.booleans(), st.sampled_from(["raw", "gzip", "bzip2", "ascii"]),
-       st.sampled_from(sorted(SPACES)), st.sampled_from(["volume", "list last", "list first", "time last"]),
-       st.booleans())
-def test_an_nrrd_file_of_any_kind_is_read_as_its_header_says(grid, dtype, big, encoding, space, kind, scaled):
+       st.sampled_from(sorted(SPACES)), st.sampled_from(["volume", "list last", "list first", "time last"]))
+def test_an_nrrd_file_of_any_kind_is_read_as_its_header_says(grid, dtype, big, encoding, space, kind):
     rotation, spacing, origin = grid
     given = frames(3, dtype)
     given = given.astype(given.dtype.newbyteorder(">" if big else "<"))
@@ -320,6 +319,18 @@ def test_values_that_are_no_phases_are_refused_for_what_they_are(tmp_path, kind,
     assert words in sentence and "'a.nrrd'" in sentence and "damaged" not in sentence
 
 
+def test_a_single_phase_along_a_fourth_axis_of_any_kind_is_a_volume(tmp_path):
+    path = nrrd(tmp_path / "a.nrrd", frames(1), "space: LPS", f"space directions: {DIRECTIONS} none",
+                "kinds: domain domain domain stub")
+    assert np.array_equal(read_volume(path).array, frames(1)[0])
+
+
+def test_a_diffusion_series_is_no_sequence_over_time(tmp_path):
+    path = nrrd(tmp_path / "a.nrrd", frames(6), "space: LPS", f"space directions: {DIRECTIONS} none",
+                "kinds: domain domain domain list", "modality:=DWMRI")
+    assert "'a.nrrd' is a diffusion series" in refusal(path)
+
+
 def test_two_or_three_phases_as_a_vector_are_read_where_the_name_says_sequence(tmp_path):
     path = nrrd(tmp_path / "a.seq.nrrd", frames(3), "space: LPS", f"space directions: none {DIRECTIONS}",
                 "kinds: vector domain domain domain", first=True)
@@ -370,6 +381,13 @@ def test_the_frame_labels_of_a_multivolume_are_times(tmp_path):
                                    "MultiVolume.FrameIdentifyingDICOMTagName:=TriggerTime",
                                    "MultiVolume.FrameIdentifyingDICOMTagUnits:=ms"))
     assert (found.index, found.index_name, found.index_unit) == ((0, 77.5, 300), "TriggerTime", "ms")
+
+
+def test_frame_labels_that_are_no_times_are_said(tmp_path):
+    messages = []
+    read_sequence(sequence(tmp_path / "a.nrrd", "MultiVolume.FrameLabels:=2,5,10",
+                           "MultiVolume.FrameIdentifyingDICOMTagName:=FlipAngle"), messages)
+    assert "told apart by FlipAngle" in messages[0]
 
 
 def test_the_step_of_an_axis_of_time_with_a_unit_is_kept(tmp_path):
@@ -580,6 +598,13 @@ def test_the_time_step_of_a_metaimage_is_not_taken_for_a_spacing(tmp_path, step)
     path = metaimage(tmp_path / "a.mha", frames(3), frames(3).tobytes(), f"ElementSpacing = 1.5 1.25 8 {step}")
     assert_phases(path, frames(3))
     assert np.allclose(read_sequence(path).phases[0].geometry.spacing, (8, 1.25, 1.5))
+
+
+@pytest.mark.parametrize("space", ["3D-right-handed", "scanner-xyz"])
+def test_a_space_that_is_not_the_patients_is_said(tmp_path, space):
+    messages = []
+    read_volume(nrrd(tmp_path / "a.nrrd", frames(1)[0], f"space: {space}", f"space directions: {DIRECTIONS}"), messages)
+    assert f'space "{space}"' in messages[0]
 
 
 @pytest.mark.parametrize("unit, factor", [("cm", 10), ("m", 1000), ("um", 0.001), ("mm", 1), ("", 1)])

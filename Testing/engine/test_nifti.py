@@ -157,7 +157,7 @@ def test_every_voxel_has_the_place_and_value_that_nibabel_gives_it_here_and_in_a
 
         result = nibabel.load(write(os.path.join(folder, "result.nii.gz" if compressed else "result.nii"), sequence))
         assert same_orientation(result, expected) and np.array_equal(result.affine, expected.affine)
-        assert np.array_equal(np.asanyarray(result.dataobj), values)
+        assert np.array_equal(nibabel_frames(result), values)
         again = read_sequence(result.get_filename())
         assert not again.phases[0].geometry.differences(geometry)
         assert np.array_equal(frames_of(again), values)
@@ -596,11 +596,13 @@ def test_an_extension_of_another_program_is_left_alone_even_where_it_is_broken(t
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-def result_of(path, source=None, dtype="int16", shape=SHAPE) -> str:
+def result_of(path, source=None, dtype="int16", shape=SHAPE, messages=None) -> str:
     geometry = Geometry(shape[::-1], (1.0, 1.0, 1.0))
     with open_writer(path, geometry, dtype, [0, 25, 100], [True, False, True], {"ttt4d.seed": "0"}, source) as writer:
         for number in range(3):
             writer.write(number, np.full(geometry.shape, number, dtype))
+        if messages is not None:
+            messages.extend(writer.messages)
     return str(path)
 
 
@@ -620,9 +622,11 @@ def test_a_copy_of_a_result_without_some_of_its_frames_is_not_marked_by_the_wron
 
 
 def test_an_image_too_long_for_nifti_1_is_written_as_nifti_2(tmp_path):
-    path = result_of(tmp_path / "long.nii", shape=(32768, 2, 2))
+    said = []
+    path = result_of(tmp_path / "long.nii", shape=(32768, 2, 2), messages=said)
     assert isinstance(nibabel.load(path), nibabel.Nifti2Image)
     assert [phase.array.max() for phase in read_sequence(path).phases] == [0, 1, 2]
+    assert len(said) == 1 and "'long.nii' is written as NIfTI-2" in said[0]
 
 
 def test_the_result_of_a_command_lies_where_its_input_does_and_has_its_time_step(tmp_path, phases, small_weights):

@@ -82,3 +82,30 @@ def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, sourc
     card = models.load(str(output)).card
     assert card["name"] == "made" and card["stages"][0]["steps"] == 1
     assert card["stages"][0]["data"] == ("generated" if "--generated" in source else "acquired")
+
+
+def test_the_peer_uvinet_is_trained_by_the_same_command_and_then_measured(tmp_path, capsys):
+    for number in range(1, 11):
+        write_patient(tmp_path / "data", f"{number:03d}", size=(5, 24, 26))
+    output = tmp_path / "uvinet.pt"
+    words = ["train", "--model", "uvinet", "--data", str(tmp_path / "data"), "-o", str(output), "--batch", "2", "--crop",
+             "20", "--device", "cpu", "--steps"]
+    assert run([*words, "1"]) == run([*words, "2"]) == 0
+    assert torch.load(output, weights_only=True)["steps"] == 2
+    assert run(["evaluate", "--data", str(tmp_path / "data"), "--methods", "blend,uvinet", "--uvinet", str(output)]) == 0
+    assert "| uvinet |" in capsys.readouterr().out
+
+
+def test_the_peer_is_named_where_a_user_looks_for_it(capsys):
+    assert run(["train", "--help"]) == 0
+    assert "{ttt4d,uvinet}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["train", "-o", "made.safetensors"], ["evaluate", "--methods", "blend"],
+                                   ["train", "--model", "uvinet", "-o", "uvinet.pt"]])
+def test_data_must_be_named(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.delenv("TTT4D_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert run([*words, "--device", "cpu"]) == 2
+    assert "give --data DIR, or set the environment variable TTT4D_DATA" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

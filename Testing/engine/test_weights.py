@@ -192,7 +192,7 @@ def runs_of(stages):
             yield stage
 
 
-@pytest.mark.parametrize("name", weights.names())
+@pytest.mark.parametrize("name", weights.names(weights.TEMPORAL))
 def test_packaged_weights_say_how_they_were_made_and_for_what(name):
     card = models.load(name).card
     assert card["date"] and card["licence"]

@@ -17,6 +17,7 @@ from ttt4d.errors import InputError
 from ttt4d.settings import InterpolationSettings
 from ttt4d.weights import checksum, locate
 from TTTInterpolationLib import batch, volumes
+from TTTInterpolationLib.cases import Case, findCases
 
 
 def write_case(scene, folder, seed: int) -> None:
@@ -68,19 +69,20 @@ def test_a_table_names_pairs_and_sequences_relative_to_itself(delimiter, tmp_pat
     table = tmp_path / "cases.csv"
     text = "case,phase0,phase1,sequence\nann,a/0.nii.gz,a/1.nii.gz,\nbob,,,b.nii.gz\n"
     table.write_text(text.replace(",", delimiter))
-    ann, bob = batch.findCases(str(table))
+    ann, bob = findCases(str(table))
     assert ann.phases == (str(tmp_path / "a/0.nii.gz"), str(tmp_path / "a/1.nii.gz")) and ann.sequence is None
     assert bob.phases == () and bob.sequence == str(tmp_path / "b.nii.gz")
 
 
 def test_a_folder_is_read_as_pairs_sequences_and_4d_files_in_natural_order(tmp_path):
-    for name in ("pair/p2.nrrd", "pair/p10.nrrd", "cine/0.nii", "cine/1.nii", "cine/2.nii", "one/4d.nii.gz",
-                 "x.seq.nrrd", "notes.txt", ".hidden/readme.txt", "empty/.hidden"):
+    for name in ("pair/p2.nrrd", "pair/p10.nrrd", "gates/-0.5 s.nii", "gates/0.25 s.nii", "cine/0.nii", "cine/1.nii",
+                 "cine/2.nii", "one/4d.nii.gz", "x.seq.nrrd", "notes.txt", ".hidden/readme.txt", "empty/.hidden"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    found = {case.name: case for case in batch.findCases(str(tmp_path))}
-    assert sorted(found) == ["cine", "one", "pair", "x"]
+    found = {case.name: case for case in findCases(str(tmp_path))}
+    assert sorted(found) == ["cine", "gates", "one", "pair", "x"]
+    assert [os.path.basename(path) for path in found["gates"].phases] == ["-0.5 s.nii", "0.25 s.nii"]
     assert [os.path.basename(path) for path in found["pair"].phases] == ["p2.nrrd", "p10.nrrd"]
     assert found["cine"].sequence == str(tmp_path / "cine")
     assert found["one"].sequence.endswith("4d.nii.gz")
@@ -90,18 +92,18 @@ def test_results_within_the_cases_are_no_cases(tmp_path):
     for name in ("ann/0.nii", "ann/1.nii", "results/ann.seq.nrrd"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [case.name for case in batch.findCases(str(tmp_path), str(tmp_path / "results"))] == ["ann"]
+    assert [case.name for case in findCases(str(tmp_path), str(tmp_path / "results"))] == ["ann"]
     with pytest.raises(InputError, match="among the cases"):
-        batch.findCases(str(tmp_path), str(tmp_path / "results" / ".."))
+        findCases(str(tmp_path), str(tmp_path / "results" / ".."))
 
 
 def test_a_patient_in_dicom_is_never_left_out_of_a_folder(tmp_path):
     for name in ("ann/ED/IM0", "ann/ES/IM0", "bob/0/a.dcm", "bob/1/a.dcm", "bob/2/a.dcm", "cat/IM0", "dan/readme.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert batch.findCases(str(tmp_path)) == [
-        batch.Case("ann", (str(tmp_path / "ann" / "ED"), str(tmp_path / "ann" / "ES"))),
-        *(batch.Case(name, sequence=str(tmp_path / name)) for name in ("bob", "cat", "dan"))]
+    assert findCases(str(tmp_path)) == [
+        Case("ann", (str(tmp_path / "ann" / "ED"), str(tmp_path / "ann" / "ES"))),
+        *(Case(name, sequence=str(tmp_path / name)) for name in ("bob", "cat", "dan"))]
 
 
 @pytest.mark.parametrize("text, words", [
@@ -117,7 +119,7 @@ def test_a_table_that_makes_no_sense_is_refused_in_one_sentence(text, words, tmp
     table = tmp_path / "cases.csv"
     table.write_text(text)
     with pytest.raises(InputError, match=words):
-        batch.findCases(str(table))
+        findCases(str(table))
     assert batch.main([str(table), str(tmp_path / "results")]) == 2
     assert not (tmp_path / "results").exists()
 
@@ -129,14 +131,14 @@ class Result:
         self.output, self.report = folder / "c.seq.nrrd", folder / "c.json"
         self.settings = InterpolationSettings(frames=3, weights=weights)
 
-    def make(self, case: batch.Case, **changed) -> None:
+    def make(self, case: Case, **changed) -> None:
         self.output.touch()
         self.report.write_text(json.dumps({
-            "settings": batch._asReported(self.settings), "frames": [], "inputs": batch._digest(case),
+            "settings": batch._asReported(self.settings), "frames": [], "inputs": case.digest,
             "weights": {"sha256": checksum(locate(self.settings.weights))}, **changed}))
 
-    def stands(self, case: batch.Case, **settings) -> bool:
-        return batch._doneReport(batch._digest(case), str(self.output), str(self.report),
+    def stands(self, case: Case, **settings) -> bool:
+        return batch._doneReport(case.digest, str(self.output), str(self.report),
                                  dataclasses.replace(self.settings, **settings)) is not None
 
 
@@ -149,13 +151,13 @@ def test_a_result_of_other_settings_or_images_or_of_none_that_are_there_does_not
     for name in ("ed.nrrd", "es.nrrd", "other.nrrd"):
         (tmp_path / name).touch()
     ed, es, other = (str(tmp_path / name) for name in ("ed.nrrd", "es.nrrd", "other.nrrd"))
-    case = batch.Case("c", (ed, es))
+    case = Case("c", (ed, es))
     result.make(case)
     assert result.stands(case)
     assert not result.stands(case, frames=4)
     os.utime(other, (1, 1))
-    assert not result.stands(batch.Case("c", (ed, other))), "another image, however old"
-    assert not result.stands(batch.Case("c", (es, ed))), "the way back"
+    assert not result.stands(Case("c", (ed, other))), "another image, however old"
+    assert not result.stands(Case("c", (es, ed))), "the way back"
     os.utime(es, (1, 1))
     assert not result.stands(case), "an image put there since"
     os.remove(es)
@@ -164,7 +166,7 @@ def test_a_result_of_other_settings_or_images_or_of_none_that_are_there_does_not
 
 def test_a_result_of_weights_that_have_been_renewed_since_does_not_count_as_done(tmp_path, weights, result):
     (tmp_path / "i.nrrd").touch()
-    case = batch.Case("c", sequence=str(tmp_path / "i.nrrd"))
+    case = Case("c", sequence=str(tmp_path / "i.nrrd"))
     result.make(case)
     (tmp_path / "weights").mkdir()
     renewed = tmp_path / "weights" / os.path.basename(weights)
@@ -179,7 +181,7 @@ def test_a_summary_that_cannot_be_written_is_said_and_the_batch_goes_on(tmp_path
     (tmp_path / "summary.csv").mkdir()  # as good as locked: it cannot be opened
     monkeypatch.setattr(batch, "_runCase", lambda case, folder, settings: batch.Row(case.name, batch.DONE))
     said = []
-    rows = batch.runBatch([batch.Case("a"), batch.Case("b")], str(tmp_path), InterpolationSettings(), said.append)
+    rows = batch.runBatch([Case("a"), Case("b")], str(tmp_path), InterpolationSettings(), said.append)
     assert [row.case for row in rows] == ["a", "b"]
     assert sum("summary.csv cannot be written" in line for line in said) == 2
 
@@ -204,7 +206,7 @@ def test_a_case_that_is_a_folder_of_dicom_files_is_done_until_one_of_them_change
     for name in names:
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         (images / name).touch()
-    case = batch.Case("c", sequence=str(images))
+    case = Case("c", sequence=str(images))
     result.make(case)
     assert result.stands(case)
     os.utime(images / names[-1], (1, 1))
@@ -215,7 +217,7 @@ def test_a_case_that_is_a_folder_of_dicom_files_is_done_until_one_of_them_change
                          ids=["without frames", "without weights", "of an earlier version"])
 def test_a_report_that_is_none_does_not_count_as_done(spoilt, tmp_path, result):
     (tmp_path / "i.nrrd").touch()
-    case = batch.Case("c", sequence=str(tmp_path / "i.nrrd"))
+    case = Case("c", sequence=str(tmp_path / "i.nrrd"))
     result.make(case, **spoilt)
     assert not result.stands(case)
     (tmp_path / "c.json").write_text("[]")

@@ -66,9 +66,10 @@ def test_a_new_option_is_a_setting_a_parameter_and_a_control_and_nothing_else(tm
     shutil.copytree(os.path.dirname(os.path.dirname(parameters.__file__)), folder,
                     ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
     for path, before, line in [
-        ("ttt4d/settings.py", "    seed: int", "    smoothing: int = 3\n"),
+        ("ttt4d/settings.py", "    seed: int",
+         "    smoothing: int = option(3, 'how smooth the motion is', least=0, most=10)\n"),
         ("TTTInterpolationLib/parameters.py", "    seed: ",
-         "    smoothing: Annotated[int, WithinRange(0, 10)] = _DEFAULTS.smoothing\n"),
+         "    smoothing: Annotated[int, _within('smoothing')] = _DEFAULTS.smoothing\n"),
         ("Resources/UI/TTTInterpolation.ui", '      <item row="0" column="0">\n       <widget class="QLabel" name="le',
          '      <item row="9" column="1"><widget class="QSpinBox" name="smoothingSpinBox">'
          '<property name="toolTip"><string>How smooth.</string></property>'

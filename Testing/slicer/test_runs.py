@@ -14,8 +14,8 @@ import slicer
 
 import tools
 from tools import contents, turn_until
-from ttt4d import weights
 from ttt4d.errors import InputError
+from ttt4d.weights import names as packaged_weights
 from TTTInterpolationLib import browsing, dependencies, job, review, sequences, volumes
 from TTTInterpolationLib.inputs import Inputs
 from TTTInterpolationLib.parameters import InputKind, settingsOf
@@ -292,7 +292,7 @@ def test_a_sequence_is_interpolated_pair_by_pair_in_the_panel(panel, scene, weig
     assert len(sequences.heldOutLossesOf(frames)) == 3, "each pair was adapted on its own"
 
 
-@pytest.mark.skipif("cardiac" not in weights.names(), reason="the cardiac weights are not there")
+@pytest.mark.skipif("cardiac" not in packaged_weights(), reason="the cardiac weights are not there")
 def test_the_modules_own_test_passes(scene):
     import TTTInterpolation
 
@@ -317,7 +317,7 @@ def test_a_patients_ed_and_es_become_a_playable_sequence(own_work, panels, scene
         nodes.append(scene.AddNode(node))
     panel = panels()
     assert (panel.choices.phase0, panel.choices.phase1) == tuple(nodes), "the first two volumes are proposed"
-    if "cardiac" not in weights.names():
+    if "cardiac" not in packaged_weights():
         panel.choices.adaptation.weights = weights
     panel.choices.adaptation.iterations = 2
     panel.choices.output.frames = 3

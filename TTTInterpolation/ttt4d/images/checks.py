@@ -89,6 +89,6 @@ def _is_label_map(array: np.ndarray) -> bool:
         a, b = [slice(None)] * 3, [slice(None)] * 3
         a[axis], b[axis] = slice(1, None), slice(None, -1)
         either = inside[tuple(a)] | inside[tuple(b)]
-        pairs += np.count_nonzero(either)
-        equal += np.count_nonzero(either & (array[tuple(a)] == array[tuple(b)]))
+        pairs += int(np.count_nonzero(either))
+        equal += int(np.count_nonzero(either & (array[tuple(a)] == array[tuple(b)])))
     return len(values) <= _LABEL_CERTAIN_VALUES or equal > _LABEL_EQUAL_NEIGHBOURS * pairs

@@ -1,4 +1,4 @@
-"""A motion field in a file that any reader of vector images takes, in mm where the engine counts voxels."""
+"""Write displacement fields as vector images in mm."""
 
 from __future__ import annotations
 
@@ -14,16 +14,30 @@ from .resampling import to_sitk
 from .volume import Geometry, Volume
 
 
-def write_displacement(path, geometry: Geometry, displacement: np.ndarray, words: Mapping[str, str] = {}) -> None:
-    """Write a displacement (k, j, i, 3), in voxels along (k, j, i), as an .nrrd vector image of float32 LPS mm.
+def write_displacement(path, geometry: Geometry, displacement: np.ndarray, metadata: Mapping[str, str] = {}) -> None:
+    """Write a displacement field as an .nrrd vector image of float32 LPS mm.
 
-    words: for its header. Raises `OutputError`.
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    geometry : Geometry
+        The grid of the field.
+    displacement : numpy.ndarray
+        Shape (k, j, i, 3), in voxels along (k, j, i).
+    metadata : mapping of str to str
+        Entries for the header.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
     """
     path = os.fspath(path)
     vectors = (np.asarray(displacement, dtype=float) @ geometry.matrix.T).astype(np.float32)
     image = sitk.GetImageFromArray(vectors, isVector=True)
     image.CopyInformation(to_sitk(Volume(np.zeros(geometry.shape, np.uint8), geometry)))
-    for key, value in words.items():
+    for key, value in metadata.items():
         image.SetMetaData(key, value)
     with writing(path):
         file, temporary = temporary_file(path)

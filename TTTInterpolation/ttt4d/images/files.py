@@ -49,7 +49,7 @@ def _short_name(path: str) -> str:
     import ctypes
 
     name = ctypes.create_unicode_buffer(32768)
-    ctypes.windll.kernel32.GetShortPathNameW(path, name, len(name))
+    ctypes.windll.kernel32.GetShortPathNameW(path, name, len(name))  # type: ignore[attr-defined]
     return name.value or path
 
 

@@ -139,4 +139,4 @@ def gzip_stream(file: BinaryIO) -> gzip.GzipFile:
 def write_voxels(stream: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:
     """Write a frame (k, j, i) in a scalar type, little-endian."""
     for plane in array:  # a plane at a time, so that no second copy of the frame is made
-        stream.write(np.ascontiguousarray(plane, dtype=dtype.newbyteorder("<")))
+        stream.write(np.ascontiguousarray(plane, dtype=dtype.newbyteorder("<")).data)

@@ -94,5 +94,5 @@ def times_in_names(names: Sequence[str]) -> Optional[Tuple[Tuple[float, ...], st
         return None
     place = differing[0]
     numbers = tuple(float(row[place]) for row in rows)
-    unit = re.match(r"[ _]?([a-z]+|%)?", rows[0][place + 1]).group(1)
-    return (numbers, _UNITS.get(unit or "", "")) if strictly_increasing(numbers) else None
+    unit = re.match(r"[ _]?([a-z]+|%)", rows[0][place + 1])
+    return (numbers, _UNITS.get(unit.group(1), "") if unit else "") if strictly_increasing(numbers) else None

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Tuple
+from typing import Dict, Optional, Tuple
 
 from ..errors import WeightsError
 
 FOLDER = Path(__file__).parent
+# The axes; files that name none are for the first.
+TEMPORAL, THROUGH_PLANE = "temporal", "through_plane"
 # There is no 4D CT to train on yet: the lung takes the weights that know every contrast.
 ALIASES = {"lung": "general"}
 
 
-def names() -> Tuple[str, ...]:
-    """The packaged weights, and the names that stand for them."""
-    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+def names(axis: Optional[str] = None) -> Tuple[str, ...]:
+    """Return the names of the packaged weights, and the other names that stand for them.
+
+    Parameters
+    ----------
+    axis : str, optional
+        Only the weights for this axis, such as "temporal".
+    """
+    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors") if axis in (None, axis_of(path)))
     return tuple(packaged + [alias for alias, name in ALIASES.items() if name in packaged])
+
+
+def axis_of(path: Path) -> str:
+    """Return the axis that weights are for, as the header of their file says."""
+    return _metadata(path).get("axis", TEMPORAL)
+
+
+def description(name: str) -> str:
+    """Return one line that describes packaged weights."""
+    return json.loads(_metadata(locate(name)).get("card", "{}")).get("description", "")
+
+
+def _metadata(path: Path) -> Dict[str, str]:
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return header.get("__metadata__", {})
 
 
 def locate(weights: str) -> Path:

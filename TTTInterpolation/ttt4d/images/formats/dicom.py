@@ -16,6 +16,7 @@ import numpy as np
 from ...errors import InputError
 from ..checks import label_map_error
 from ..files import quoted, reading
+from ..marks import SYNTHETIC
 from ..sequence import PhaseSequence
 from ..volume import Volume
 from . import READABLE
@@ -64,19 +65,32 @@ def _planes(path: str, messages: List[str]) -> List[Plane]:
     """Return the image planes of all DICOM files in a folder and below it, or of one file."""
     planes: List[Plane] = []
     others: Counter = Counter()
+    unusable: List[Tuple[str, InputError]] = []
     for file in [path] if os.path.isfile(path) else _files(path):
         if not is_dicom(file):
             continue
         header = _header(file, must_be=file == path)
         if header is None or "DirectoryRecordSequence" in header:
             continue
-        kind = _not_an_image(header)
-        if kind:
-            others[kind] += 1
-            continue
         with decoding(file):
-            planes += planes_of(header, file)
+            series = str(header.get("SeriesInstanceUID", ""))
+        try:
+            with decoding(file):
+                kind = _not_an_image(header)
+                if kind:
+                    others[kind] += 1
+                else:
+                    planes += planes_of(header, file)
+        except InputError as error:
+            unusable.append((series, error))
     name = quoted(path)
+    used = {plane.series for plane in planes}
+    for series, error in unusable:
+        if not used or series in used:
+            raise error
+    if unusable:
+        messages.append(f"{len(unusable)} images of other series in {name} cannot be used and are left out "
+                        f"({str(unusable[0][1]).split(': ')[0]}).")
     if not planes and others["segmentation"]:
         raise label_map_error(name)
     if not planes and others:
@@ -109,7 +123,6 @@ def _header(file: str, must_be: bool):
     try:
         with decoding(file):
             header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-            list(header)  # reads every element, so that a damaged one is found here
     except InputError:
         if must_be or _has_preamble(file):
             raise
@@ -144,6 +157,6 @@ def _phases(arrangement: Arrangement, stored: StoredValues, name: str, messages:
         array = np.empty(geometry.shape, dtype)
         for k, plane in enumerate(stack):
             array[k] = rescaled(plane, raw.pop((plane.file, plane.frame)))
-        phases.append(Volume(array, geometry, stack[0].synthetic,
+        phases.append(Volume(array, geometry, stack[0].mark == SYNTHETIC,
                              source=source if number == 0 else None, slice_thickness=stack[0].thickness))
     return tuple(phases)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..files import quoted
-from ..marks import FRAME, SYNTHETIC
+from ..marks import FRAME
 
 Element = Callable[[str], Any]  # the value of an element by its keyword; None where it is missing or empty
 
@@ -45,6 +45,12 @@ class Plane:
         Its number in the file, counted from 0.
     header : pydicom.Dataset
         The header of the file, without pixels.
+    series : str
+        The UID of its series.
+    mark : str
+        "acquired" or "synthetic" in a result of this program, else "".
+    is_localizer : bool
+        Whether it was made to plan other images on.
     shape : tuple of int
         Rows and columns.
     spacing : tuple of float
@@ -68,6 +74,9 @@ class Plane:
     file: str
     frame: int
     header: Any
+    series: str
+    mark: str
+    is_localizer: bool
     shape: Tuple[int, int]
     spacing: Tuple[float, float]
     orientation: np.ndarray
@@ -78,35 +87,6 @@ class Plane:
     times: Mapping[str, float] = field(default_factory=dict)
     contrasts: Mapping[str, Hashable] = field(default_factory=dict)
     assumed: Tuple[str, ...] = ()
-
-    @property
-    def series(self) -> str:
-        """The UID of its series."""
-        return str(self.header.get("SeriesInstanceUID", ""))
-
-    @property
-    def instance(self) -> Tuple[str, int]:
-        """What identifies it among all planes: the UID of its file and the number of its frame."""
-        return str(self.header.get("SOPInstanceUID", self.file)), self.frame
-
-    @property
-    def mark(self) -> str:
-        """Return "acquired" or "synthetic" for a plane of a result of this program, else ""."""
-        comments = self.header.get("ImageComments") or ""
-        match = re.match(rf"{re.escape(FRAME)}=(\w+)", str(comments))
-        return match.group(1) if match else ""
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether it was computed by this program."""
-        return self.mark == SYNTHETIC
-
-    @property
-    def is_localizer(self) -> bool:
-        """Whether it was made to plan other images on."""
-        kind = [str(word).upper() for word in self.header.get("ImageType") or ()]
-        words = f"{self.header.get('SeriesDescription', '')} {self.header.get('ProtocolName', '')}"
-        return "LOCALIZER" in kind or bool(re.search(r"locali[sz]er|scout|survey|topogram", words, re.IGNORECASE))
 
 
 @dataclass(frozen=True)
@@ -159,6 +139,9 @@ def planes_of(header, path: str) -> List[Plane]:
 def _check_voxels(header, path: str) -> None:
     if (header.get("SamplesPerPixel") or 1) != 1 or "PALETTE" in str(header.get("PhotometricInterpretation", "")):
         raise InputError(f"{quoted(path)} is a DICOM image in colour: give an image with one grey value a voxel.")
+    if "MOSAIC" in [str(word).upper() for word in header.get("ImageType") or ()]:
+        raise InputError(f"{quoted(path)} is a mosaic, all slices side by side in one image: convert it to an image a "
+                         "slice, or to NIfTI.")
     if header.get("ModalityLUTSequence"):
         raise InputError(f"The values of {quoted(path)} go through a look-up table (Modality LUT Sequence): convert it "
                          "to an image with Rescale Slope and Intercept.")
@@ -192,10 +175,22 @@ def _plane(header, path: str, number: int, frame: Dict[str, Any]) -> Plane:
                          "gives no image: correct the file's header.")
     times = {clock.name: clock.read(element) for clock in CLOCKS}
     contrasts = {name: _hashable(read(element)) for name, read in _CONTRASTS.items()}
-    return Plane(path, number, header, (int(header.Rows), int(header.Columns)), spacing, axes / lengths,
-                 None if position is None else np.asarray(position, dtype=float), _positive(element("SliceThickness")),
-                 slope, intercept, {name: time for name, time in times.items() if time is not None}, contrasts,
-                 tuple(assumed))
+    return Plane(path, number, header, str(header.get("SeriesInstanceUID", "")), _mark(header), _is_localizer(header),
+                 (int(header.Rows), int(header.Columns)), spacing, axes / lengths,
+                 None if position is None else np.asarray(position, dtype=float).reshape(3),
+                 _positive(element("SliceThickness")), slope, intercept,
+                 {name: time for name, time in times.items() if time is not None}, contrasts, tuple(assumed))
+
+
+def _mark(header) -> str:
+    match = re.match(rf"{re.escape(FRAME)}=(\w+)", str(header.get("ImageComments") or ""))
+    return match.group(1) if match else ""
+
+
+def _is_localizer(header) -> bool:
+    kind = [str(word).upper() for word in header.get("ImageType") or ()]
+    words = f"{header.get('SeriesDescription', '')} {header.get('ProtocolName', '')}"
+    return "LOCALIZER" in kind or bool(re.search(r"locali[sz]er|scout|survey|topogram", words, re.IGNORECASE))
 
 
 def _pixel_spacing(element: Element, path: str, assumed: List[str]) -> Tuple[float, float]:
@@ -369,6 +364,7 @@ _CONTRASTS: Dict[str, Callable[[Element], Any]] = {
     "diffusion directions": lambda e: e("DiffusionGradientOrientation"),
     "complex components": lambda e: e("ComplexImageComponent"),
     "image types": _kind_of_image,
+    "metabolite maps": lambda e: e("MetaboliteMapDescription"),
     "flip angles": lambda e: e("FlipAngle"),
     "tube voltages": lambda e: e("KVP"),
     "reconstruction kernels": lambda e: e("ConvolutionKernel"),

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
+from ... import __version__
 from .. import marks
 from ..frame_writer import FrameWriter
 from ..output_paths import staged
@@ -165,9 +166,11 @@ class _Series:
 
     def _instance(self, number: int, stored: np.ndarray, elements: Dict[str, Any]):
         """Return an instance with the elements of the series and its own voxels."""
+        from pydicom.dataset import Dataset
         from pydicom.uid import generate_uid
 
-        dataset = copy.deepcopy(self._common)
+        dataset = Dataset()
+        dataset.update(self._common)
         now = datetime.now()
         _set(dataset, SOPInstanceUID=generate_uid(prefix=None), InstanceNumber=number,
              ContentDate=f"{now:%Y%m%d}", ContentTime=f"{now:%H%M%S}", Rows=stored.shape[-2], Columns=stored.shape[-1],
@@ -180,17 +183,19 @@ class _Series:
 
 def _common_elements(header: Optional[Any], sop_class: str, geometry: Geometry):
     """Return the elements that all instances of a result share."""
+    from pydicom.datadict import keyword_for_tag
     from pydicom.dataset import Dataset
     from pydicom.uid import generate_uid
 
     common = Dataset()
     header = Dataset() if header is None else header
     same_class = header.get("SOPClassUID") == sop_class and sop_class not in _ENHANCED
-    for element in header:
-        kept = element.tag.group == 0x0010 or element.keyword in _STUDY
-        acquisition = same_class and element.tag.group in (0x0018, 0x0054) and element.keyword not in _OF_ONE_FRAME
-        if (kept or acquisition) and not element.tag.is_private:
-            common[element.tag] = copy.deepcopy(element)
+    for tag in header.keys():
+        keyword = keyword_for_tag(tag)  # "" for private elements
+        acquisition = same_class and tag.group in (0x0018, 0x0054) and keyword not in _OF_ONE_FRAME
+        if keyword and (tag.group == 0x0010 or keyword in _STUDY or acquisition):
+            with contextlib.suppress(Exception):  # an element whose value is not valid is not carried on
+                common[tag] = copy.deepcopy(header[tag])
     for keyword in _REQUIRED:
         if keyword not in common:
             setattr(common, keyword, None)
@@ -219,6 +224,7 @@ def _class_elements(common) -> Dict[str, Any]:
         _CT: {"KVP": None, "AcquisitionNumber": None},
         _MR: {"ScanningSequence": "RM", "SequenceVariant": "NONE", "ScanOptions": None, "MRAcquisitionType": None,
               "RepetitionTime": None, "EchoTime": None, "EchoTrainLength": None},
+        _PET: {"AcquisitionDate": None, "AcquisitionTime": None},
         _SECONDARY_CAPTURE: {"ConversionType": "WSD"},
     }
     return {keyword: value for keyword, value in needed.get(str(common.SOPClassUID), {}).items()
@@ -243,7 +249,8 @@ def _enhanced_elements(kind: str, geometry: Geometry, header):
         PixelMeasuresSequence=[_item(**_measures(geometry))],
         PlaneOrientationSequence=[_item(ImageOrientationPatient=_orientation(geometry))],
         **{f"{kind}ImageFrameTypeSequence": [_item(FrameType=image_type, **described)]})
-    return _item(ImageType=image_type, ContentQualification="RESEARCH", PresentationLUTShape="IDENTITY",
+    return _item(ImageType=image_type, DeviceSerialNumber="none", SoftwareVersions=__version__,
+                 AcquisitionContextSequence=[], ContentQualification="RESEARCH", PresentationLUTShape="IDENTITY",
                  BurnedInAnnotation="NO", LossyImageCompression=header.get("LossyImageCompression") or "00",
                  DimensionOrganizationSequence=[_item(DimensionOrganizationUID=organization)],
                  DimensionIndexSequence=dimensions, SharedFunctionalGroupsSequence=[shared], **described)

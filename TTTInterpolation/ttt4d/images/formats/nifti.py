@@ -332,12 +332,16 @@ class Writer(OneFileWriter):
     """
 
     def _begin(self, file: BinaryIO) -> BinaryIO:
+        from nibabel import Nifti2Header
         from nibabel.nifti1 import Nifti1Extension
 
         frames = [{"index": index, marks.FRAME: marks.mark(acquired)}
                   for index, acquired in zip(self.index, self.acquired)]
         comment: Dict[str, Any] = {"index": "phase (%)", "frames": frames, "provenance": self.provenance}
         header = _new_header(self.geometry, self.dtype, len(frames), self.source)
+        if isinstance(header, Nifti2Header) and not isinstance(self.source, Nifti2Header):
+            self.messages.append(f"{quoted(self.path)} is written as NIfTI-2, because an axis has more than "
+                                 f"{_NIFTI1_LARGEST} voxels; many programs cannot read that.")
         if self.times is not None:
             comment["times"] = dataclasses.asdict(self.times)
             _set_times(header, self.times)

@@ -30,6 +30,8 @@ _ENCODINGS = {"raw": "raw", "gzip": "zlib", "gz": "zlib", "bzip2": "bzip2", "bz2
 _SPATIAL, _UNKNOWN = ("domain", "space"), ("", "???", "none")
 _COLOURS = ("rgb-color", "hsv-color", "xyz-color", "rgba-color", "3-color", "4-color")
 _MILLIMETRES = {"m": 1000.0, "cm": 10.0, "um": 1e-3, "\u00b5m": 1e-3, "micron": 1e-3, "microns": 1e-3}
+# What the frames of a MultiVolume may differ in besides time.
+_NO_TIMES = ("EchoTime", "FlipAngle", "RepetitionTime", "InversionTime", "DiffusionBValue", "B-value")
 # Fields of which a temporary copy, with its voxels uncompressed behind the header, has its own.
 _STORAGE = ("data file", "encoding", "byte skip", "line skip")
 
@@ -61,7 +63,10 @@ def read(path: str) -> PhaseSequence:
         axes = _axes_of(path, header, messages)
         voxels = _voxel_data(path, header, axes)
     itk.check_kind(path, header.metadata)
-    _check_spacing(path, header, axes, messages)
+    if header.metadata.get("modality", "").strip() == "DWMRI":
+        raise InputError(f"{quoted(path)} is a diffusion series, whose volumes differ in their gradients and not in "
+                         "time: give a sequence over time.")
+    _check_grid(path, header, axes, messages)
     with reading(path), _standard_image(path, header, axes, voxels) as standard:
         image = itk.read_image(standard, path, "NrrdImageIO")
     phases = itk.phases_of(path, image, itk.marks_of(header.metadata), messages)
@@ -93,7 +98,7 @@ def _axes_of(path: str, header: TextHeader, messages: List[str]) -> _Axes:
 
 def _check_values(path: str, kind: str, size: int, messages: List[str]) -> None:
     """Raise `InputError` for a kind of axis whose values are no phases."""
-    if kind in ("list", "time"):
+    if size == 1 or kind in ("list", "time"):
         return
     if kind in _COLOURS:
         raise InputError(f"{quoted(path)} is a colour image (kind \"{kind}\"): give an image with one grey value a "
@@ -137,8 +142,8 @@ def _bytes_of(kind: str) -> int:
                 if name in kind)
 
 
-def _check_spacing(path: str, header: TextHeader, axes: _Axes, messages: List[str]) -> None:
-    """Raise `GeometryError` for a spacing in space that is missing, or not above zero."""
+def _check_grid(path: str, header: TextHeader, axes: _Axes, messages: List[str]) -> None:
+    """Raise `GeometryError` for a spacing in space that is missing, or not above zero; say which space is assumed."""
     if any(axes.directions):
         steps = [axes.directions[axis] for axis in axes.space]
         spacing = [str(math.hypot(*map(float, step[1:-1].split(",")))) if step.startswith("(") else "nan"
@@ -146,10 +151,11 @@ def _check_spacing(path: str, header: TextHeader, axes: _Axes, messages: List[st
     else:
         words = header.fields.get("spacings", "").split()
         spacing = [words[axis] for axis in axes.space] if len(words) == len(axes.sizes) else []
-        given = "axis maxs" in header.fields  # the spacing follows from the first and the last voxel
-        if given and not spacing:
-            return
-    itk.check_spacing_words(path, spacing, messages)
+    if spacing or "axis maxs" not in header.fields:  # else it follows from the first and the last voxel
+        itk.check_spacing_words(path, spacing, messages)
+    if header.fields.get("space", "").lower().startswith(("3d", "scanner")):
+        messages.append(f"{quoted(path)} does not tell how its axes lie in the patient (space "
+                        f"\"{header.fields['space']}\"): left-posterior-superior is assumed.")
 
 
 def _standard_image(path: str, header: TextHeader, axes: _Axes, voxels: VoxelData) -> ContextManager[str]:
@@ -217,6 +223,8 @@ def _in_order(path: str, header: TextHeader, axes: _Axes, phases: List[Volume], 
     """Return the phases in order of the times that the header gives, as 3D Slicer sorts them."""
     for times, name, unit in _times_of(header, axes, len(phases)):
         if len(times) == len(phases):
+            if name in _NO_TIMES:
+                messages.append(f"The phases in {quoted(path)} are told apart by {name}: it is taken for their time.")
             return PhaseSequence.in_order(quoted(path), phases, times, name, unit, messages)
     return PhaseSequence.counted(phases, messages)
 

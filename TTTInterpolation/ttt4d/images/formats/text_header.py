@@ -46,14 +46,14 @@ def read_nrrd_header(path: str) -> TextHeader:
                 break
             if line.startswith("#"):
                 continue
-            key, separator, value = re.match(r"(.*?)(:=|: |$)(.*)", line).groups()
+            entry = re.match(r"(.*?)(:=|: )(.*)", line)
             if fields.get("data file", "").upper().startswith("LIST"):
                 fields["data file"] += "\n" + line
-            elif separator == ":=":
-                metadata[key] = re.sub(r"\\([\\n])", lambda found: "\n" if found.group(1) == "n" else "\\", value)
-            elif separator:
-                name = key.strip().lower()
-                fields[_SYNONYMS.get(name, name)] = value.strip()
+            elif entry and entry.group(2) == ":=":
+                metadata[entry.group(1)] = _unescaped(entry.group(3))
+            elif entry:
+                name = entry.group(1).strip().lower()
+                fields[_SYNONYMS.get(name, name)] = entry.group(3).strip()
         start = file.tell()
         file.seek(start - 1)
         return TextHeader(fields, metadata, start, file.read(1) == b"\n")
@@ -76,6 +76,11 @@ def read_metaimage_header(path: str) -> TextHeader:
                     fields[name] = "\n".join([value, *_lines(file)])
                 return TextHeader(fields, metadata, start)
     raise EOFError("no MetaImage header")
+
+
+def _unescaped(value: str) -> str:
+    """Return the value of a key/value pair of NRRD, in which a backslash precedes n (a new line) and a backslash."""
+    return re.sub(r"\\([\\n])", lambda found: "\n" if found.group(1) == "n" else "\\", value)
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:

@@ -13,12 +13,15 @@ import os
 import re
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO, Iterator, Sequence, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Sequence, Tuple
 
 from ...errors import InputError
 from ..files import quoted
 
-_DECOMPRESSORS = {"zlib": lambda: zlib.decompressobj(47), "bzip2": bz2.BZ2Decompressor}  # 47: gzip or zlib
+_DECOMPRESSORS: Dict[str, Callable[[], Any]] = {
+    "zlib": lambda: zlib.decompressobj(47),  # 47: gzip or zlib
+    "bzip2": bz2.BZ2Decompressor,
+}
 _BLOCK = 1 << 16  # bytes read at a time; a thousand times as many may come out of them
 
 
