@@ -313,6 +313,7 @@ ARGUMENTS = {
     "labels alone": ("give labels together with labels-out", ["--factor", "2", "--labels", "in.nrrd"]),
     "sequence name": ("does not say in which format one volume is written", ["--factor", "2", "-o", "out.seq.nrrd"]),
     "no ending": ("does not say in which format one volume is written", ["--factor", "2", "-o", "out.png"]),
+    "DICOM": ("would be a DICOM series", ["--factor", "2", "-o", "out.dcm"]),
     "over the input": ("is one of the inputs", ["--factor", "2", "-o", "in.nrrd"]),
     "no folder": ("does not exist", ["--factor", "2", "-o", "missing/out.nrrd"]),
     "temporal weights": ("weights", ["--factor", "2", "--weights", "cardiac"]),
@@ -385,14 +386,43 @@ def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(start,
     written("in.nrrd")
     child = start("-m", "ttt4d", "slices", "in.nrrd", "-o", "out.nrrd", "--factor", "4", "--iterations", "10000",
                   "--weights", slice_weights)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(".part" in name for name in files_in(".")):
-        assert child.poll() is None
-        time.sleep(0.05)
+    wait_for_a_part(child)
     child.send_signal(signal.SIGINT)
     _, error = child.communicate(timeout=20)
     assert child.returncode == 130 and b"Interrupted" in error
     assert files_in(".") == ["in.nrrd"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a signal of POSIX")
+def test_a_run_that_is_killed_leaves_nothing_under_the_names_of_its_outputs(start, slice_weights):
+    written("in.nrrd")
+    child = start("-m", "ttt4d", "slices", "in.nrrd", "-o", "out.nrrd", "--factor", "4", "--iterations", "10000",
+                  "--weights", slice_weights, "--report", "report.json")
+    wait_for_a_part(child)
+    child.kill()
+    child.wait(20)
+    assert [name for name in files_in(".") if not name.startswith(".ttt4d-")] == ["in.nrrd"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("output", ["out.nrrd", "out.nii"])
+def test_a_disk_that_gets_full_is_said_in_one_sentence_and_leaves_nothing(output, start, slice_weights):
+    import resource
+
+    written("in.nrrd")
+    child = start("-m", "ttt4d", "slices", "in.nrrd", "-o", output, "--factor", "4", "--auxiliary", "none", "--weights",
+                  slice_weights, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+    _, error = child.communicate(timeout=120)
+    assert child.returncode == 2 and b"make room" in error and error.count(b"\n") == 1, error
+    assert files_in(".") == ["in.nrrd"]
+
+
+def wait_for_a_part(child) -> None:
+    """Wait until a run has opened its outputs."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(".part" in name for name in files_in(".")):
+        assert child.poll() is None
+        time.sleep(0.05)
 
 
 # -- the worker --------------------------------------------------------------------------------------------------------
@@ -410,6 +440,22 @@ def test_the_worker_takes_a_request_of_this_axis(start, slice_weights):
     assert {"progress", "frame"} <= {line["type"] for line in lines}
     assert lines[-1]["report"]["slices"]["count"] == [5, 9]
     assert sitk.ReadImage("out.nrrd").GetSize()[2] == 9
+
+
+def test_the_end_of_standard_input_cancels_an_adaptation_within_a_second(start, slice_weights):
+    written("in.nrrd")
+    child = start("-m", "ttt4d", "worker")
+    request = {"axis": "slices", "volume": "in.nrrd", "output": "out.nrrd", "settings": {
+        "factor": 4, "weights": slice_weights, "adaptation": {"iterations": 10000}}}
+    child.stdin.write(json.dumps(request).encode() + b"\n")
+    child.stdin.flush()
+    while json.loads(child.stdout.readline()).get("stage") != "adaptation":
+        pass
+    began = time.monotonic()
+    child.stdin.close()
+    last = child.stdout.readlines()[-1]
+    assert json.loads(last)["type"] == "cancelled" and time.monotonic() - began < 2  # a second, on a busy machine two
+    assert files_in(".") == ["in.nrrd"]
 
 
 @pytest.mark.parametrize("values, words", [({"axis": "colour"}, "Unknown axis 'colour'"),

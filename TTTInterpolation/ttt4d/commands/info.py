@@ -44,17 +44,20 @@ def _print_list(title: str, entries: List[Dict[str, str]]) -> None:
 def info() -> Dict[str, Any]:
     """Return what is there as plain data; `slices` has the tasks and weights of the axis between slices."""
     from .. import devices, weights
-    from ..weights.files import describe
 
-    found: Dict[str, List[Dict[str, str]]] = {"temporal": [], "through_plane": []}
-    for name in weights.names():
-        axis, description = describe(name)
-        found[axis].append({"name": name, "description": description})
+    def weights_of(axis: str) -> List[Dict[str, str]]:
+        return [{"name": name, "description": weights.description(name)} for name in weights.names(axis)]
+
     return {
         "version": __version__,
         "devices": devices.available(),
         "tasks": [NO_ADAPTATION, *TASKS],
         "schemes": list(SCHEMES),
+<<<<<<< HEAD
         "weights": found["temporal"],
         "slices": {"tasks": [NO_ADAPTATION, *through_plane.TASKS], "weights": found["through_plane"]},
+=======
+        "weights": weights_of(weights.TEMPORAL),
+        "slices": {"tasks": [NO_ADAPTATION, *through_plane.TASKS], "weights": weights_of(weights.THROUGH_PLANE)},
+>>>>>>> product
     }

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..devices import available_memory_mib
-from ..errors import GeometryError, InputError
+from ..errors import GeometryError, InputError, OutputError
 from ..images.checks import check_image
 from ..images.files import quoted
+from ..images.formats import DICOM, WRITABLE_VOLUMES, output_format_of
 from ..images.label_maps import LabelMap, read_label_map
 from ..images.output_paths import check_writable
 from ..images.readers import check_inputs, read_sequence
@@ -93,6 +94,9 @@ class SlicesInputs:
 def check_paths(request: SlicesRequest) -> None:
     """Raise an error for the first path that cannot be used, before anything is read."""
     check_inputs([request.volume])
+    if output_format_of(request.output) is DICOM:
+        raise OutputError(f"{quoted(request.output)} would be a DICOM series, in which computed slices cannot be marked "
+                          f"one by one: end the output in {WRITABLE_VOLUMES}.")
     for path in (request.report, request.preview):
         if path is not None:
             check_writable(path, request.inputs, folder=False)

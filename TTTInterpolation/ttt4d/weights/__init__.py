@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from ..errors import WeightsError
 
 FOLDER = Path(__file__).parent
-TEMPORAL = "temporal"  # the axis of files that name none
+# The axes; files that name none are for the first.
+TEMPORAL, THROUGH_PLANE = "temporal", "through_plane"
 # There is no 4D CT to train on yet: the lung takes the weights that know every contrast.
 ALIASES = {"lung": "general"}
 
@@ -29,9 +30,18 @@ def names(axis: Optional[str] = None) -> Tuple[str, ...]:
 
 def axis_of(path: Path) -> str:
     """Return the axis that weights are for, as the header of their file says."""
+    return _metadata(path).get("axis", TEMPORAL)
+
+
+def description(name: str) -> str:
+    """Return one line that describes packaged weights."""
+    return json.loads(_metadata(locate(name)).get("card", "{}")).get("description", "")
+
+
+def _metadata(path: Path) -> Dict[str, str]:
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    return header.get("__metadata__", {}).get("axis", TEMPORAL)
+    return header.get("__metadata__", {})
 
 
 def locate(weights: str) -> Path:

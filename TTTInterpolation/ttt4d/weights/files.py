@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -98,10 +98,3 @@ def load(weights: str, axis: str, new_network: Callable[[Dict[str, Any]], nn.Mod
     if not all(torch.isfinite(p).all() for p in model.modules.parameters()):
         raise WeightsError(f"The weights file '{path.name}' holds numbers that are not finite: get it again.")
     return model
-
-
-def describe(weights: str) -> Tuple[str, str]:
-    """Return the axis of weights and one line that describes them, by the header alone."""
-    with safe_open(str(locate(weights)), framework="pt") as file:
-        metadata = file.metadata() or {}
-    return metadata.get("axis", TEMPORAL), json.loads(metadata.get("card", "{}")).get("description", "")
