@@ -15,8 +15,8 @@ from .stack import SliceStack
 # Pixels by which tiles overlap: as far as the convolutions reach within a slice.
 HALO = 10
 # Voxels of acquired slices in a tile, and of new slices read from it at once.
-TILE_VOXELS = 500_000
-READ_VOXELS = 250_000
+TILE_VOXELS = 1_000_000
+READ_VOXELS = 100_000
 
 Combine = Callable[[Estimate], Tensor]
 

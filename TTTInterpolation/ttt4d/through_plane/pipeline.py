@@ -123,6 +123,7 @@ class SliceInterpolator:
         self.device = devices.choose(device, self.messages)
         self.name, self.path = os.path.basename(weights), locate(weights)
         self.model = models.load(weights)
+        devices.keep_freed_memory()
 
     def run(self, request: SliceRequest, settings: SliceSettings = SliceSettings(),
             progress: ProgressCallback = ignore, cancelled: CancelCheck = never) -> SliceResult:

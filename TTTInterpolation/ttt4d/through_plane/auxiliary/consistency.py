@@ -18,7 +18,7 @@ FINEST = 4
 class Consistency(SliceTask):
     """Compare the projection of the computed slices with the acquired ones, on random patches."""
 
-    learning_rate = 2e-4
+    learning_rate = 1e-4
 
     def loss(self, network: ThroughPlaneNetwork, batch: SliceStack, generator: Generator) -> Tensor:
         slices = patch(batch, generator)

@@ -35,8 +35,8 @@ class CrossView(SliceTask):
         False leaves out the distillation, to measure what it adds.
     """
 
-    iterations = 90
-    learning_rate = 2e-4
+    iterations = 45
+    learning_rate = 1e-4
 
     def __init__(self, settings: Any = None, mutual: bool = True) -> None:
         super().__init__(settings)

@@ -36,7 +36,7 @@ class SliceTask(AuxiliaryTask):
     """
 
     iterations = 120
-    learning_rate = 5e-4
+    learning_rate = 3e-4
     least_gain = 0.01
 
     def learns(self, network: ThroughPlaneNetwork) -> nn.Module:

@@ -24,6 +24,8 @@ from .views import CUTS, from_images, to_images, with_neighbours
 
 # Differences of neighbouring voxels are small against the [0, 1] of the images: brought to order 1.
 CONTRAST = 4.0
+# Pixels that a convolution sees at once.
+AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,11 @@ class Encoder(nn.Module):
         images = to_images(features, view)
         scale = self.scales(conditions)[:, number * channels:(number + 1) * channels]
         scale = scale.repeat_interleave(len(images) // batch, 0)[..., None, None]
-        return from_images(self.blocks[number](images, scale), view, batch)
+        # A few images at a time: tensors of many megabytes are new to memory at every step, which costs more than the
+        # convolutions.
+        few = max(1, AT_ONCE // images[0, 0].numel())
+        parts = [self.blocks[number](*part) for part in zip(images.split(few), scale.split(few))]
+        return from_images(torch.cat(parts) if len(parts) > 1 else parts[0], view, batch)
 
 
 class Decoder(nn.Module):
