@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from shell import files_in, pair  # noqa: F401 - a fixture
+from shell import files_in
 from ttt4d import devices
 from ttt4d.commands import messages
 from ttt4d.commands.job import Job

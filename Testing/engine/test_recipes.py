@@ -56,14 +56,13 @@ def test_a_metric_is_one_function_and_one_entry(engine, evaluate):
 
 
 def test_a_peer_is_one_class_and_one_entry(engine, evaluate):
-    (engine / "evaluation" / "nearest.py").write_text("""from .protocol import Method
-
-
-class Nearest(Method):
+    insert(engine / "evaluation" / "baselines.py", "def load_extra(", """class Nearest(Method):
     def __call__(self, phase0, phase1, times, spacing):
         return [phase0 if t < 0.5 else phase1 for t in times]
+
+
 """)
-    insert(engine / "evaluation" / "methods.py", "from .protocol import", "from .nearest import Nearest\n")
-    insert(engine / "evaluation" / "methods.py", '    "uvinet": ', '    "nearest": lambda options: Nearest(),\n')
+    entry = '    "nearest": lambda options: baselines.Nearest(),\n'
+    insert(engine / "evaluation" / "methods.py", '    "uvinet": ', entry)
     printed, report = evaluate("blend,nearest")
     assert f"| nearest | {report['methods']['nearest']['psnr']:.2f} +- " in printed

@@ -88,11 +88,12 @@ def test_the_peer_uvinet_is_trained_by_the_same_command_and_then_measured(tmp_pa
     for number in range(1, 11):
         write_patient(tmp_path / "data", f"{number:03d}", size=(5, 24, 26))
     output = tmp_path / "uvinet.pt"
-    words = ["train", "--model", "uvinet", "--data", str(tmp_path / "data"), "-o", str(output), "--batch", "2", "--crop",
-             "20", "--device", "cpu", "--steps"]
+    data = ["--data", str(tmp_path / "data")]
+    words = ["train", "--model", "uvinet", *data, "-o", str(output), "--batch", "2", "--crop", "20", "--device", "cpu",
+             "--steps"]
     assert run([*words, "1"]) == run([*words, "2"]) == 0
     assert torch.load(output, weights_only=True)["steps"] == 2
-    assert run(["evaluate", "--data", str(tmp_path / "data"), "--methods", "blend,uvinet", "--uvinet", str(output)]) == 0
+    assert run(["evaluate", *data, "--methods", "blend,uvinet", "--uvinet", str(output)]) == 0
     assert "| uvinet |" in capsys.readouterr().out
 
 

@@ -72,8 +72,7 @@ class Adaptation:
 
     def __post_init__(self) -> None:
         self.network.requires_grad_(False)
-        features = self.network.get_submodule("features")
-        self.learning = nn.ModuleList([features, self.task]).requires_grad_(True)
+        self.learning = nn.ModuleList([self.task.learns(self.network), self.task]).requires_grad_(True)
         # A copy, not a reference: the published code kept a reference and so never came back to w0.
         self.w0 = copy.deepcopy(self.learning.state_dict())
         self.restart()

@@ -91,6 +91,10 @@ class AuxiliaryTask(nn.Module):
         """
         return torch.stack([self.loss(network, batch, generator) for _ in range(4)]).mean()
 
+    def learns(self, network: Any) -> nn.Module:
+        """Return the part of the network that learns: f."""
+        return network.features
+
     def optimizer(self, network: Any, learning_rate: float) -> torch.optim.Optimizer:
-        """Return the optimiser that takes the steps: Adam over f and this head."""
-        return torch.optim.Adam([*network.features.parameters(), *self.parameters()], lr=learning_rate)
+        """Return the optimiser that takes the steps: Adam over the part that learns and this head."""
+        return torch.optim.Adam([*self.learns(network).parameters(), *self.parameters()], lr=learning_rate)

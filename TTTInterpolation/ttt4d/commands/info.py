@@ -53,6 +53,11 @@ def info() -> Dict[str, Any]:
         "devices": devices.available(),
         "tasks": [NO_ADAPTATION, *TASKS],
         "schemes": list(SCHEMES),
+<<<<<<< HEAD
+        "weights": found["temporal"],
+        "slices": {"tasks": [NO_ADAPTATION, *through_plane.TASKS], "weights": found["through_plane"]},
+=======
         "weights": weights_of(weights.TEMPORAL),
         "slices": {"tasks": [NO_ADAPTATION, *through_plane.TASKS], "weights": weights_of(weights.THROUGH_PLANE)},
+>>>>>>> product
     }

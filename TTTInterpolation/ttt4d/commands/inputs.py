@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 from ..errors import GeometryError, SettingsError
+from ..images import readers
 from ..images.checks import check_phases
 from ..images.output_paths import check_writable
 from ..images.phase_times import strictly_increasing
-from ..images.readers import check_inputs, read_sequence, read_volume
 from ..images.resampling import coverage, resample_to, to_type
 from ..images.sequence import FrameTimes, PhaseSequence
 from ..images.volume import Volume
@@ -50,7 +50,7 @@ def check_paths(request: Request) -> None:
     InputError, OutputError
         The first path that cannot be used.
     """
-    check_inputs(request.inputs)
+    readers.check_inputs(request.inputs)
     check_output(request.output, request.inputs)
     for path, folder in ((request.displacements, True), (request.report, False), (request.preview, False)):
         if path is not None:
@@ -138,10 +138,10 @@ def to_first_grid(phases: Sequence[Volume], messages: List[str]) -> Tuple[Volume
 def _read(request: Request, progress: ProgressCallback, cancelled: CancelCheck, messages: List[str]) -> PhaseSequence:
     if request.sequence is not None:
         progress(Progress("reading", 0.005, "Reading the sequence"))
-        return read_sequence(request.sequence, messages)
+        return readers.read_sequence(request.sequence, messages)
     phases = []
     for number, path in enumerate(request.phases):
         progress(Progress("reading", 0.005 + 0.01 * number / len(request.phases), f"Reading phase {number}"))
-        phases.append(read_volume(path, messages))
+        phases.append(readers.read_volume(path, messages))
         stop_if(cancelled)
     return PhaseSequence.counted(phases)

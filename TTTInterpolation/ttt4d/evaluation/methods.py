@@ -5,7 +5,7 @@ with its test-time training as its code does it); and ours: `base` (no adaptatio
 each auxiliary task with a scheme, such as `rotation-online`. A task alone means `online`. `general/base` takes other
 weights than those of the run.
 
-A new method is a subclass of `Method` and one entry in `METHODS`.
+A new peer is one class in `baselines` and one entry in `METHODS`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import SettingsError
 from ..images.volume import Geometry, Triple, Volume
 from ..settings import NO_ADAPTATION, SCHEMES, AdaptationSettings, InterpolationSettings
 from ..temporal.auxiliary import TASKS
-from .baselines import Blend, Demons, Elastix, Greedy, SyN
+from . import baselines
 from .protocol import Method, Pair
 
 if TYPE_CHECKING:  # torch is imported by the methods that need it
@@ -105,11 +105,11 @@ def _uvinet(adapt: bool) -> Callable[[Options], Method]:
 
 
 METHODS: Dict[str, Callable[[Options], Method]] = {
-    "blend": lambda options: Blend(),
-    "demons": lambda options: Demons(),
-    "elastix": lambda options: Elastix(),
-    "syn": lambda options: SyN(),
-    "greedy": lambda options: Greedy(),
+    "blend": lambda options: baselines.Blend(),
+    "demons": lambda options: baselines.Demons(),
+    "elastix": lambda options: baselines.Elastix(),
+    "syn": lambda options: baselines.SyN(),
+    "greedy": lambda options: baselines.Greedy(),
     "uvinet": _uvinet(adapt=False),
     "uvinet-ttt": _uvinet(adapt=True),
     "base": _ours(NO_ADAPTATION, "online"),

@@ -190,6 +190,6 @@ def _filter(array: np.ndarray, window: np.ndarray) -> np.ndarray:
         padded = np.pad(array, [(reach, reach) if a == axis else (0, 0) for a in range(array.ndim)])
         total = np.zeros_like(array)
         for offset, weight in enumerate(window):
-            total += weight * np.take(padded, range(offset, offset + size), axis=axis)
+            total += weight * padded[(slice(None),) * axis + (slice(offset, offset + size),)]
         array = total
     return array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-from typing import BinaryIO, Dict, List, Optional, Sequence
+from typing import BinaryIO, Dict, List, Optional, Sequence, cast
 
 import numpy as np
 
@@ -131,9 +131,9 @@ class OneFileWriter(FrameWriter):
             os.remove(self._temporary)
 
 
-def gzip_stream(file: BinaryIO) -> gzip.GzipFile:
+def gzip_stream(file: BinaryIO) -> BinaryIO:
     """Return a fast compressing stream without name and time, so that equal frames give equal files."""
-    return gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0)
+    return cast(BinaryIO, gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0))
 
 
 def write_voxels(stream: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:

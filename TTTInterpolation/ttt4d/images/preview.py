@@ -41,7 +41,7 @@ class Preview:
         """Add a frame (k, j, i) at `index` percent to the end of a row; title: of the row, shown with every frame."""
         middle = array.take(array.shape[self._across] // 2, self._across).astype(float)
         grey = np.clip((middle - self._low) / max(self._high - self._low, 1e-12), 0, 1)
-        picture = Image.fromarray(np.uint8(np.rint(255 * grey))).resize(self._size, Image.BICUBIC)
+        picture = Image.fromarray(np.uint8(np.rint(255 * grey))).resize(self._size, Image.Resampling.BICUBIC)
         width, height = self._size
         tile = Image.new("RGB", (width + 2 * MARGIN, height + 2 * MARGIN + CAPTION))
         colour = ACQUIRED if acquired else SYNTHETIC

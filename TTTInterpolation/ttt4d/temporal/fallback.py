@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Callable, Iterator, List, Optional, TypeVar
 
 import torch
 
+from ..devices import is_out_of_memory
 from ..images.volume import Geometry
 from .canvas import Canvas
 from .memory import CPU_VOXELS, canvas_voxels
+
+T = TypeVar("T")
 
 # How often a canvas that does not fit a device is made half as large before the device is given up.
 HALVINGS = 3
@@ -42,6 +45,22 @@ class Fallback:
     def canvas(self) -> Canvas:
         """The canvas to try next."""
         return Canvas.fit(self._geometry, self._levels, self._voxels, self._edge)
+
+    def repeated(self, attempt: Callable[[Canvas, torch.device], Iterator[T]]) -> Iterator[T]:
+        """Yield what an attempt yields; where memory is full, attempt the rest on a smaller canvas or the CPU.
+
+        Parameters
+        ----------
+        attempt : callable
+            Called with canvas and device, goes on where the attempt before it ended.
+        """
+        while True:
+            try:
+                yield from attempt(self.canvas, self.device)
+                return
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self.shrink_canvas():
+                    raise
 
     def shrink_canvas(self) -> bool:
         """Make the canvas half as large, or go to the CPU; return False when nothing is left to try."""

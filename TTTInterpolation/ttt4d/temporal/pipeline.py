@@ -5,6 +5,10 @@
       ->  estimate for each time on the canvas: motion, confidence, residual             estimation
       ->  native resolution: fields brought back, original voxels warped and blended     native
       ->  original intensities, type and geometry  ->  frames, one at a time             frames
+
+References
+----------
+.. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341.
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ import os
 from dataclasses import dataclass
 from typing import Iterator, List, Sequence, Tuple
 
+import torch
+
 from .. import devices
-from ..adaptation.adapted import AdaptedWeights
-from ..adaptation.schemes import StepReport, check_task
+from ..adaptation.schemes import check_task
 from ..errors import GeometryError, InputError
 from ..images.intensity import Fences, IntensityScale
 from ..images.volume import Volume
@@ -25,7 +30,7 @@ from ..report import JobReport
 from ..settings import NO_ADAPTATION, InterpolationSettings
 from ..weights import checksum, locate
 from . import models
-from .adapted import Adapted
+from .adapted import Adapted, adapted_cohort
 from .canvas import Canvas
 from .fallback import Fallback
 from .frames import Frame, FrameStream
@@ -69,10 +74,6 @@ class Interpolator:
     ------
     WeightsError, DeviceError
         The weights or the device cannot be used.
-
-    References
-    ----------
-    .. [1] "Test Time Training for 4D Medical Image Interpolation", arXiv:2502.02341.
 
     Examples
     --------
@@ -129,50 +130,32 @@ class Interpolator:
 
         Raises
         ------
-        GeometryError
-            The grids differ: `ttt4d.images.resampling.resample_to` brings them together.
-        InputError
-            The scalar types differ, or a phase is missing, was itself computed, or has no contrast.
+        GeometryError, InputError
+            The phases differ in grid or scalar type, or one is missing, was itself computed, or has no contrast.
         Cancelled
             While frames are made, when a cancel was asked for.
         """
         fences = check_phases_for_run(phases)
         index = settings.frame_percents(phase_times or range(len(phases)))
-        record = RunRecord(self._new_report(settings, fences), index, settings.adaptation.auxiliary != NO_ADAPTATION,
+        record = RunRecord(new_report(self, settings, fences), index, settings.adaptation.auxiliary != NO_ADAPTATION,
                            progress, cancelled)
-        fallback = Fallback(phases[0].geometry, self.model.network.levels, settings.canvas, self.device,
-                            record.report["messages"])
         stream = FrameStream(settings, record, displacements)
 
-        def attempt() -> Iterator[Frame]:
-            pairs = PhasePairs(phases, fallback.canvas, fallback.device, cyclic=settings.cyclic, fences=fences,
-                               cancelled=cancelled)
+        def adapted_on(canvas: Canvas, device: torch.device) -> Adapted:
+            pairs = PhasePairs(phases, canvas, device, cyclic=settings.cyclic, fences=fences, cancelled=cancelled)
             record.begin(pairs)
-            adapted, = self._adapted([pairs], [phase_times], settings, record.step)
+            adapted, = adapted_cohort(self.model, [pairs], [phase_times], settings, record.step)
             record.iterations = adapted.weights.iterations
-            yield from stream.frames(adapted)
+            return adapted
 
-        def frames() -> Iterator[Frame]:
-            while True:
-                try:
-                    yield from attempt()
-                    return
-                except (RuntimeError, MemoryError) as error:
-                    # The stream goes on where it was: no frame is made twice.
-                    if not devices.is_out_of_memory(error) or not fallback.shrink_canvas():
-                        raise
-
-        return InterpolationResult(frames(), index, record.report)
+        fallback = Fallback(phases[0].geometry, self.model.network.levels, settings.canvas, self.device,
+                            record.report["messages"])
+        frames = fallback.repeated(lambda canvas, device: stream.frames(adapted_on(canvas, device)))
+        return InterpolationResult(frames, index, record.report)
 
     def adapt(self, phases: Sequence[Volume], settings: InterpolationSettings = InterpolationSettings(), *,
               cancelled: CancelCheck = never, phase_times: Sequence[float] = ()) -> Adapted:
-        """Adapt to the phases of one patient; see `run` for parameters and errors.
-
-        Returns
-        -------
-        Adapted
-            For `interpolate`. All steps are done.
-        """
+        """Take all steps for the phases of one patient; see `run` for parameters and errors."""
         adapted, = self.adapt_cohort([phases], settings, cancelled=cancelled, phase_times=[phase_times])
         adapted.network(len(adapted.pairs) - 1)
         return adapted
@@ -186,16 +169,14 @@ class Interpolator:
         ----------
         patients : sequence of sequences of Volume
             The phases of each patient.
-        settings, cancelled
-            As for `run`.
-        phase_times : sequence of sequences of float
-            When the phases of each patient were acquired; by default evenly spaced.
+        settings, cancelled, phase_times
+            As for `run`; the times are one sequence for each patient.
 
         Returns
         -------
         list of Adapted
-            One for each patient. The steps for a patient, and those that must come before, are done when it is first
-            interpolated. The result does not depend on the order in which patients are interpolated.
+            One for each patient. Its steps are done when it is first interpolated. The order in which patients are
+            interpolated does not change the result.
         """
         cohort = []
         for phases in patients:
@@ -204,8 +185,8 @@ class Interpolator:
                                 canvas_voxels(self.device, phases[0].array.size), settings.canvas)
             cohort.append(PhasePairs(phases, canvas, self.device, cyclic=settings.cyclic, fences=fences,
                                      cancelled=cancelled))
-        return self._adapted(cohort, phase_times or [()] * len(cohort), settings,
-                             lambda *step: stop_if(cancelled))
+        return adapted_cohort(self.model, cohort, phase_times or [()] * len(cohort), settings,
+                              lambda *step: stop_if(cancelled))
 
     def interpolate(self, adapted: Adapted, times: Sequence[float] = (), *,
                     displacements: bool = False) -> Iterator[Frame]:
@@ -217,38 +198,16 @@ class Interpolator:
             From `adapt` or `adapt_cohort`.
         times : sequence of float
             Times of the new frames of each pair, between 0 and 1; by default those of the settings of `adapt`.
+            They must be strictly increasing.
         displacements : bool
             Whether each frame has its displacement to the first phase.
-
-        Raises
-        ------
-        SettingsError
-            The times are not strictly increasing between 0 and 1.
         """
         settings = adapted.settings
         if times:
             settings = dataclasses.replace(settings, times=tuple(times))
         phase_times = adapted.phase_times or range(len(adapted.pairs) + (not settings.cyclic))
-        report, index = self._new_report(settings, adapted.pairs.fences), settings.frame_percents(phase_times)
+        report, index = new_report(self, settings, adapted.pairs.fences), settings.frame_percents(phase_times)
         yield from FrameStream(settings, RunRecord(report, index, adapts=False), displacements).frames(adapted)
-
-    def _adapted(self, cohort: Sequence[PhasePairs], phase_times: Sequence[Sequence[float]],
-                 settings: InterpolationSettings, on_step: StepReport) -> List[Adapted]:
-        adapts = settings.adaptation.auxiliary != NO_ADAPTATION
-        batches = [pair for pairs in cohort for pair in pairs] if adapts else []
-        weights = AdaptedWeights.of(self.model, settings.adaptation, batches, cohort[0].device, settings.seed, on_step)
-        firsts = [sum(map(len, cohort[:n])) for n in range(len(cohort))]
-        return [Adapted(pairs, tuple(times), settings, weights, first)
-                for pairs, times, first in zip(cohort, phase_times, firsts)]
-
-    def _new_report(self, settings: InterpolationSettings, fences: Fences) -> JobReport:
-        return {
-            # The weights that were loaded, without the folders of a user's own file: they may name a person.
-            "settings": {**settings.to_json(), "weights": self.name},
-            "weights": {"name": self.name, "sha256": checksum(self.path), "date": self.model.card.get("date")},
-            "device": str(self.device), "messages": [*self.messages, *filter(None, [fences.message])],
-            "seconds": {"adaptation": 0.0, "interpolation": 0.0},
-            "adaptation": [], "frames": [], "not_for_clinical_use": True}
 
 
 def check_phases_for_run(phases: Sequence[Volume]) -> Fences:
@@ -270,3 +229,15 @@ def check_phases_for_run(phases: Sequence[Volume]) -> Fences:
     for phase in phases:
         IntensityScale.of([phase], fences).check()
     return fences
+
+
+def new_report(interpolator: Interpolator, settings: InterpolationSettings, fences: Fences) -> JobReport:
+    """Return the report of a run that has not begun."""
+    return {
+        # The weights that were loaded, without the folders of a user's own file: they may name a person.
+        "settings": {**settings.to_json(), "weights": interpolator.name},
+        "weights": {"name": interpolator.name, "sha256": checksum(interpolator.path),
+                    "date": interpolator.model.card.get("date")},
+        "device": str(interpolator.device), "messages": [*interpolator.messages, *filter(None, [fences.message])],
+        "seconds": {"adaptation": 0.0, "interpolation": 0.0},
+        "adaptation": [], "frames": [], "not_for_clinical_use": True}

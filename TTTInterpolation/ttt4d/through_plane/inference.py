@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import classical
 from .network.through_plane import Estimate, ThroughPlaneNetwork
-from .network.views import VIEWS
+from .network.views import CUTS
 from .stack import SliceStack
 
 # Pixels by which tiles overlap: as far as the convolutions reach within a slice.
@@ -27,7 +27,7 @@ def fused(estimate: Estimate) -> Tensor:
 
 
 @torch.no_grad()
-def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tensor, views: Sequence[str] = VIEWS,
+def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tensor, views: Sequence[str] = CUTS,
                 combine: Combine = fused, on_tile: Callable[[float], None] = lambda fraction: None) -> Tensor:
     """Return the slices at real slice numbers.
 
@@ -50,12 +50,12 @@ def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tens
     done, sampling = 0, stack.sampling
     for outer, inner, within in tiles(stack.slices.shape):
         tile = stack.slices[(slice(None), *outer)][None].contiguous()
-        projected = network.project(tile, sampling, views)
+        features = network.features(tile, sampling, views)
         slopes = classical.pchip_slopes(tile, stack.steps.to(tile))
         on_tile((done + 0.5 * (result[0][inner].numel())) / result[0].numel())
         for part in torch.arange(len(positions)).split(max(1, READ_VOXELS // tile[0, 0].numel())):
             base = classical.hermite(tile, slopes, stack.steps.to(tile), lower[part], fraction[part])
-            estimate = network.read(projected, base, lower[part], fraction[part], sampling, views)
+            estimate = network.read(features, base, lower[part], fraction[part], sampling, views)
             result[(part, *inner)] = combine(estimate)[0][(slice(None), *within)]
             on_tile((done + (0.5 + 0.5 * (int(part[-1]) + 1) / len(positions)) * result[0][inner].numel())
                     / result[0].numel())

@@ -192,7 +192,8 @@ class _Run:
 
     def _on_step(self, number: int, iteration: int, loss: float) -> None:
         self.steps += 1
-        self._report(self.steps / self.total, "adaptation", f"Adapting to the patient, step {self.steps} of {self.total}",
+        message = f"Adapting to the patient, step {self.steps} of {self.total}"
+        self._report(self.steps / self.total, "adaptation", message,
                      {"volume": number, "iteration": iteration, "loss": loss})
 
     # -- interpolation ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Sequence
 
 import torch
 from torch import Tensor
@@ -45,6 +46,11 @@ class TrainingBatch:
     time: Tensor
     upright: Tensor
     spacing: Triple = SLICES
+
+    @property
+    def grid(self) -> Sequence[int]:
+        """Size of the grid that the network's convolutions run on."""
+        return self.phase0.shape[2:]
 
     def to(self, device: torch.device) -> "TrainingBatch":
         """Return the batch on a device."""

@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence
 
 import torch
 import torch.distributed as distributed
@@ -19,11 +19,22 @@ from ..errors import InputError, SettingsError
 from ..images.output_paths import writing
 from ..temporal.models import new_model
 from ..weights.model import Model
-from .batches import TrainingBatch
 from .objectives import Loss
 
-Draw = Callable[[Generator], TrainingBatch]
-Objective = Callable[[Model, TrainingBatch, Generator], Loss]
+
+class Batch(Protocol):
+    """What a sampler of either axis draws."""
+
+    @property
+    def grid(self) -> Sequence[int]:
+        """Size of the grid that the network's convolutions run on."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+
+
+Draw = Callable[[Generator], Batch]
+Objective = Callable[[Model, Any, Generator], Loss]
 
 
 @dataclass(frozen=True)
@@ -33,17 +44,20 @@ class TrainingSettings:
     Parameters
     ----------
     steps : int
-        Steps of Adam. The learning rate rises over the first 200 steps and then falls along a cosine.
+        Steps of Adam. The learning rate rises over the first 200 steps.
     learning_rate : float
         The highest learning rate.
     average : float
         Decay of the exponential moving average of the weights, which is the result.
     seed : int
         Seed of every random number of the run.
+    decay : float
+        Part of the steps, the last ones, in which the learning rate falls along a cosine.
     """
 
     steps: int = 6000
     learning_rate: float = 1e-3
+    decay: float = 1.0
     average: float = 0.998
     seed: int = 0
 
@@ -121,7 +135,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._learning_rate()
             batch = self.draw(self.generator).to(self.device)
-            with mixed_precision(self.device, batch.phase0.shape[2:]):
+            with mixed_precision(self.device, batch.grid):
                 loss, metrics = self.objective(self.model, batch, self.generator)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -143,7 +157,12 @@ class Trainer:
         """Return the learning rate of this step: warm-up, then a cosine down to a hundredth."""
         warm = min(1.0, (self.step + 1) / 200)
         return warm * self.settings.learning_rate * (
-            0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps)))
+            0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self._decayed())))
+
+    def _decayed(self) -> float:
+        """How far the learning rate has fallen, 0 to 1."""
+        decay = self.settings.decay
+        return max(0.0, self.step / self.settings.steps - (1 - decay)) / decay
 
     def _average(self) -> None:
         """Update the moving average of the weights; at the start it forgets faster."""

@@ -85,9 +85,9 @@ def _planes(path: str, messages: List[str]) -> List[Plane]:
             unusable.append((series, error))
     name = quoted(path)
     used = {plane.series for plane in planes}
-    for series, error in unusable:
+    for series, refusal in unusable:
         if not used or series in used:
-            raise error
+            raise refusal
     if unusable:
         messages.append(f"{len(unusable)} images of other series in {name} cannot be used and are left out "
                         f"({str(unusable[0][1]).split(': ')[0]}).")

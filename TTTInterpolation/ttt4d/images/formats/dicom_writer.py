@@ -189,7 +189,7 @@ def _common_elements(header: Optional[Any], sop_class: str, geometry: Geometry):
 
     common = Dataset()
     header = Dataset() if header is None else header
-    same_class = header.get("SOPClassUID") == sop_class and sop_class not in _ENHANCED
+    same_class = _value(header, "SOPClassUID") == sop_class and sop_class not in _ENHANCED
     for tag in header.keys():
         keyword = keyword_for_tag(tag)  # "" for private elements
         acquisition = same_class and tag.group in (0x0018, 0x0054) and keyword not in _OF_ONE_FRAME
@@ -202,12 +202,12 @@ def _common_elements(header: Optional[Any], sop_class: str, geometry: Geometry):
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if not common.get(keyword):
             setattr(common, keyword, generate_uid(prefix=None))
-    kind = [str(word) for word in header.get("ImageType") or ()][2:]
-    description = str(header.get("SeriesDescription") or "")[:62 - len(_NOTICE)]
+    kind = [str(word) for word in _value(header, "ImageType") or ()][2:]
+    description = str(_value(header, "SeriesDescription") or "")[:62 - len(_NOTICE)]
     now = datetime.now()
-    _set(common, SOPClassUID=sop_class, Modality=header.get("Modality") or "OT",
+    _set(common, SOPClassUID=sop_class, Modality=_value(header, "Modality") or "OT",
          SeriesInstanceUID=generate_uid(prefix=None), SeriesDate=f"{now:%Y%m%d}", SeriesTime=f"{now:%H%M%S}",
-         SeriesNumber=(int(header.get("SeriesNumber") or 0) % 10000) + 10000,
+         SeriesNumber=10000 + int(_value(header, "SeriesNumber") or 0) % 10000,
          SeriesDescription=f"{description}: {_NOTICE}" if description else _NOTICE,
          ImageType=["DERIVED", "SECONDARY", *(kind or ["AXIAL" if sop_class == _CT else "OTHER"])],
          Manufacturer="TTTInterpolation", ManufacturerModelName="ttt4d", ContentCreatorName="ttt4d",
@@ -236,13 +236,13 @@ def _enhanced_elements(kind: str, geometry: Geometry, header):
     from pydicom.uid import generate_uid
 
     organization = generate_uid(prefix=None)
-    image_type = ["DERIVED", "SECONDARY", *([str(word) for word in header.get("ImageType") or ()][2:]
+    image_type = ["DERIVED", "SECONDARY", *([str(word) for word in _value(header, "ImageType") or ()][2:]
                                             or ["VOLUME", "NONE"])]
     described = {"PixelPresentation": "MONOCHROME", "VolumetricProperties": "VOLUME",
                  "VolumeBasedCalculationTechnique": "NONE"}
     if kind == "MR":
-        described.update(ComplexImageComponent=header.get("ComplexImageComponent") or "MAGNITUDE",
-                         AcquisitionContrast=header.get("AcquisitionContrast") or "UNKNOWN")
+        described.update(ComplexImageComponent=_value(header, "ComplexImageComponent") or "MAGNITUDE",
+                         AcquisitionContrast=_value(header, "AcquisitionContrast") or "UNKNOWN")
     dimensions = [_item(DimensionOrganizationUID=organization, DimensionIndexPointer=pointer,
                         FunctionalGroupPointer=0x00209111) for pointer in (0x00209128, 0x00209057)]
     shared = _item(
@@ -251,7 +251,7 @@ def _enhanced_elements(kind: str, geometry: Geometry, header):
         **{f"{kind}ImageFrameTypeSequence": [_item(FrameType=image_type, **described)]})
     return _item(ImageType=image_type, DeviceSerialNumber="none", SoftwareVersions=__version__,
                  AcquisitionContextSequence=[], ContentQualification="RESEARCH", PresentationLUTShape="IDENTITY",
-                 BurnedInAnnotation="NO", LossyImageCompression=header.get("LossyImageCompression") or "00",
+                 BurnedInAnnotation="NO", LossyImageCompression=_value(header, "LossyImageCompression") or "00",
                  DimensionOrganizationSequence=[_item(DimensionOrganizationUID=organization)],
                  DimensionIndexSequence=dimensions, SharedFunctionalGroupsSequence=[shared], **described)
 
@@ -275,6 +275,13 @@ def _functional_group(number: int, k: int, position: List[str], elements: Dict[s
     if "TemporalPositionTimeOffset" in elements:
         group.TemporalPositionSequence = [_item(TemporalPositionTimeOffset=elements["TemporalPositionTimeOffset"])]
     return group
+
+
+def _value(header, keyword: str) -> Any:
+    """Return the value of an element of the input; None where it is missing, empty or not valid."""
+    with contextlib.suppress(Exception):  # pydicom raises errors of nearly every kind
+        return header.get(keyword)
+    return None
 
 
 def _measures(geometry: Geometry) -> Dict[str, Any]:

@@ -346,7 +346,7 @@ class Writer(OneFileWriter):
             comment["times"] = dataclasses.asdict(self.times)
             _set_times(header, self.times)
         header.extensions.append(Nifti1Extension(_COMMENT, json.dumps(comment).encode()))
-        stream = cast(BinaryIO, gzip_stream(file)) if self.path.lower().endswith(".gz") else file
+        stream = gzip_stream(file) if self.path.lower().endswith(".gz") else file
         header.write_to(stream)
         return stream
 

@@ -207,8 +207,9 @@ def _in_millimetres(path: str, header: TextHeader, axes: _Axes, phases: List[Vol
         raise GeometryError(f"The axes of {quoted(path)} are in different units of length: correct the file's header.")
     factor, grid = factors.pop(), phases[0].geometry
     messages.append(f"The grid of {quoted(path)} is given in {units[0]}: it was converted to mm.")
-    grid = dataclasses.replace(grid, spacing=tuple(factor * value for value in grid.spacing),
-                               origin=tuple(factor * value for value in grid.origin))
+    (dk, dj, di), (x, y, z) = grid.spacing, grid.origin
+    grid = dataclasses.replace(grid, spacing=(factor * dk, factor * dj, factor * di),
+                               origin=(factor * x, factor * y, factor * z))
     return [dataclasses.replace(phase, geometry=grid) for phase in phases]
 
 

@@ -1,8 +1,8 @@
 """Cross-view: three predictors of three views, each taught by what the others agree on.
 
-Acquired slices, left out, are the truth at double spacing. Nothing is the truth of a new slice; there, each view learns
-from the others where these agree. The rounds rise in resolution: spacing d (acquired slices), d / 2 (new slices from the
-acquired ones), d / 4 (new slices from acquired and accepted ones).
+Acquired slices, left out, are the truth at double spacing. Nothing is the truth of a new slice; there, each view
+learns from the others where these agree. The rounds rise in resolution: spacing d (acquired slices), d / 2 (new slices
+from the acquired ones), d / 4 (new slices from acquired and accepted ones).
 
 References
 ----------

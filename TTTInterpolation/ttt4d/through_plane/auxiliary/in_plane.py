@@ -15,80 +15,59 @@ from torch import Generator, Tensor
 
 from .. import classical
 from ..network.through_plane import Sampling, ThroughPlaneNetwork
+from ..network.views import CUTS
 from ..profile import projection_matrix
 from ..stack import SliceStack
-from .slice_task import SliceTask, pointwise, integer, place, upsampled
+from .slice_task import SliceTask, integer, place, pointwise
 
-# Simulated slices in a patch at most, and voxels across them.
-SLICES, EDGE = 8, 28
-PATCHES = 2
-# Weight of voxels between acquired slices, which are estimates themselves.
-BETWEEN = 0.25
+# Acquired slices in a step, simulated slices in each, and pixels across them.
+IMAGES, SLICES, EDGE = 8, 8, 48
 
 
 class InPlane(SliceTask):
     """Rows or columns play the slice axis, at the PHYSICAL scale of what is looked for between the slices.
 
-    Pixels finer than the target spacing are first brought to it: a texture of half the size is another texture.
+    Pixels finer than the target spacing are first brought to it: a texture of half the size is another texture. What is
+    degraded and restored is a 2D image, a cut through slices that do not exist; the weights of cuts learn from it.
     """
 
+    iterations = 150
+
     def loss(self, network: ThroughPlaneNetwork, batch: SliceStack, generator: Generator) -> Tensor:
-        losses = [self._patch_loss(network, batch, generator) for _ in range(PATCHES)]
-        return torch.stack(losses).mean()
-
-    def _patch_loss(self, network: ThroughPlaneNetwork, stack: SliceStack, generator: Generator) -> Tensor:
-        block, weight, pixels, line = thin_lines(stack, generator)
-        factor = max(2, round(stack.spacing / line))
-        count = min(SLICES, (len(block) - 1) // factor + 1)
+        lines, line, across = thin_lines(batch, generator)
+        factor = max(2, round(batch.spacing / line))
+        width = batch.thickness / batch.spacing * factor
+        count = min(SLICES, (len(lines) - 1) // factor + 1)
         length = (count - 1) * factor + 1
-        start = integer(0, len(block) - length, generator)
-        fine = torch.arange(len(block), dtype=torch.float32)
-        width = stack.thickness / stack.spacing * factor
-        matrix = projection_matrix(fine, fine[start:start + length:factor], width)
-        slices = classical.apply(matrix.to(block), block)[None]
+        fine = torch.arange(float(len(lines)))
+        slices = classical.apply(projection_matrix(fine, fine[:length:factor], width).to(lines), lines)
         offset = integer(0 if width else 1, factor - 1, generator)
-        positions = torch.arange(count - 1, device=block.device) + offset / factor
-        truth = block[start + offset:start + length:factor][:count - 1]
-        ratios = [[factor * line / pixel for pixel in pixels]]
-        sampling = Sampling(torch.tensor(ratios, device=block.device),
-                            torch.tensor([width / factor], device=block.device))
-        estimate = network(slices, positions, sampling)
-        return weighted(estimate.fused[0] - truth, weight)
+        positions = torch.arange(count - 1, device=lines.device) + offset / factor
+        ratio, items = factor * line / across, lines.shape[1]
+        sampling = Sampling(lines.new_full((items, 2), ratio), lines.new_full((items,), width / factor))
+        # (k, item, across) -> a volume (k, 1, across) an item, whose only coronal cut is the image.
+        estimate = network(slices.transpose(0, 1)[:, :, None], positions, sampling, CUTS[:1])
+        return pointwise(estimate.fused[:, :, 0].transpose(0, 1) - lines[offset:length:factor][:count - 1]).mean()
 
 
-def weighted(error: Tensor, weight: Tensor) -> Tensor:
-    """The loss of an error (n, j, i) with a weight a row (j,)."""
-    return ((pointwise(error).mean((0, 2)) * weight).sum() / weight.sum())
-
-
-def thin_lines(stack: SliceStack, generator: Generator) -> Tuple[Tensor, Tensor, Tuple[float, float], float]:
-    """Draw a block whose first axis is a row or column axis of the slices.
+def thin_lines(stack: SliceStack, generator: Generator) -> Tuple[Tensor, float, float]:
+    """Draw images from the slices and name one of their axes the slice axis.
 
     Returns
     -------
-    block : Tensor of shape (lines, depth, across)
-        Depth is the real slice axis, interpolated classically to the target spacing.
-    weight : Tensor of shape (depth,)
-        1 at acquired slices, less between.
-    pixels : spacing of (depth, across), mm
-    line : spacing of the lines, mm
+    lines : Tensor of shape (line, image, across)
+    line, across : spacing of the lines, and of the pixels along them, mm
     """
     axis = integer(1, 2, generator)
     pixel, across = stack.pixels[axis - 1], stack.pixels[2 - axis]
     line = max(pixel, min(stack.target, stack.spacing / 2))
-    per_step = max(1, round(stack.spacing / max(stack.target, across)))
-    slices = stack.slices[place(len(stack.slices), -(-EDGE // per_step) + 1, generator)]
-    lines_wanted = int((SLICES - 1) * stack.spacing / pixel) + 2
-    windows = [place(slices.shape[axis], lines_wanted, generator), place(slices.shape[3 - axis], EDGE, generator)]
-    if axis == 2:
-        windows.reverse()
-    block = upsampled(slices[(slice(None), *windows)], (len(slices) - 1) * per_step + 1).movedim(axis, 0)
-    if line > pixel * 1.05:
-        fine = torch.arange(len(block)) * pixel
-        centres = torch.arange(int(fine[-1] / line) + 1) * line
-        block = classical.apply(projection_matrix(fine, centres, line, "box").to(block), block)
-    else:
-        line = pixel
-    weight = torch.full((block.shape[1],), BETWEEN, device=block.device)
-    weight[::per_step] = 1.0
-    return block, weight, (stack.spacing / per_step, across), line
+    slices = stack.slices if axis == 1 else stack.slices.transpose(1, 2)
+    wanted = int(SLICES * stack.spacing / pixel) + 2
+    images = [slices[integer(0, len(slices) - 1, generator), place(slices.shape[1], wanted, generator),
+                     place(slices.shape[2], EDGE, generator)] for _ in range(IMAGES)]
+    lines = torch.stack(images, dim=1)
+    if line < 1.05 * pixel:
+        return lines, pixel, across
+    fine = torch.arange(len(lines)) * pixel
+    centres = torch.arange(int(fine[-1] / line) + 1) * line
+    return classical.apply(projection_matrix(fine, centres, line, "box").to(lines), lines), line, across

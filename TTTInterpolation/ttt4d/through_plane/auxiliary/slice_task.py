@@ -7,7 +7,7 @@ import math
 from typing import Tuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ...adaptation.task import AuxiliaryTask
 from .. import classical
@@ -25,8 +25,8 @@ BINOMIAL_FWHM = math.sqrt(0.5) * FWHM_PER_SIGMA
 
 
 def pointwise(error: Tensor) -> Tensor:
-    """Charbonnier's loss of each voxel: square for errors within noise, absolute beyond."""
-    return (error.square() + 0.03**2).sqrt() - 0.03
+    """Charbonnier's loss of each voxel: square up to a fifth of the range, absolute beyond."""
+    return (error.square() + 0.2**2).sqrt() - 0.2
 
 
 class SliceTask(AuxiliaryTask):
@@ -38,6 +38,10 @@ class SliceTask(AuxiliaryTask):
     iterations = 120
     learning_rate = 5e-4
     least_gain = 0.01
+
+    def learns(self, network: ThroughPlaneNetwork) -> nn.Module:
+        """All of the network: reading between the slices changes with the patient as much as the features do."""
+        return network
 
     @torch.no_grad()
     def held_out_loss(self, network: ThroughPlaneNetwork, stack: SliceStack, generator: Generator) -> Tensor:

@@ -1,29 +1,26 @@
 """The whole network: views of the acquired slices -> features of every voxel -> values at any position between them.
 
-Convolutions see the acquired slices only, so their cost does not depend on the factor. All of them are free of biases
-and the first ones sum to zero: twice the contrast gives twice the correction, and a shift of all intensities changes
-nothing.
+Convolutions see the acquired slices only, so their cost does not depend on the factor. The first ones sum to zero: a
+shift of all intensities changes nothing.
 
 References
 ----------
 Chen, Liu and Wang, Learning continuous image representation with local implicit image function, CVPR 2021.
 Fang et al., Incremental cross-view mutual distillation for self-supervised medical CT synthesis, CVPR 2022.
-Mohan et al., Robust and interpretable blind image denoising via bias-free convolutional neural networks, ICLR 2020.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import classical
-from .views import VIEWS, from_images, to_images, with_neighbours
-
+from .views import CUTS, from_images, to_images, with_neighbours
 
 # Differences of neighbouring voxels are small against the [0, 1] of the images: brought to order 1.
 CONTRAST = 4.0
@@ -35,7 +32,7 @@ class NetworkSettings:
 
     channels: int = 32
     blocks: int = 3
-    hidden: int = 32
+    hidden: int = 48
 
     def to_json(self) -> Dict[str, int]:
         return dataclasses.asdict(self)
@@ -90,11 +87,13 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, axial: bool) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
         reach = (2, 2) if axial else (1, 2)
-        self.second = nn.Conv2d(channels, channels, 3, padding=reach, dilation=reach, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, padding=reach, dilation=reach)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
+        nn.init.zeros_(self.first.bias)
+        nn.init.zeros_(self.second.bias)
         with torch.no_grad():
             self.second.weight.mul_(0.3)
 
@@ -134,33 +133,44 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Read the features of the two neighbouring slices at a position between them: a residual and a confidence."""
+    """Read the features of the two neighbouring slices at a position between them: a residual and a confidence.
+
+    Its weights are functions of the position, piecewise linear between `NODES` of them.
+    """
+
+    NODES = 5
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        hidden = settings.hidden
-        self.below = nn.Linear(settings.channels, hidden, bias=False)
-        self.above = nn.Linear(settings.channels, hidden, bias=False)
-        self.mix = nn.Linear(hidden, hidden, bias=False)
+        channels, hidden = settings.channels, settings.hidden
+        self.enter = nn.Parameter(torch.randn(1, 2 * channels, hidden).mul(channels**-0.5).repeat(self.NODES, 1, 1))
+        self.mix = nn.Parameter(torch.randn(1, hidden, hidden).mul((2 / hidden)**0.5).repeat(self.NODES, 1, 1))
+        self.biases = nn.Parameter(torch.zeros(2, hidden))
         self.out = nn.Linear(hidden, 2, bias=False)
-        self.scales = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 3 * hidden))
+        self.scales = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 2 * hidden))
         nn.init.zeros_(self.out.weight)
-        nn.init.normal_(self.scales[-1].weight, std=0.1)
+        nn.init.zeros_(self.scales[-1].weight)
         nn.init.ones_(self.scales[-1].bias)
 
-    def project(self, features: Tensor) -> Tuple[Tensor, Tensor]:
-        """What a slice tells of the positions above it, and of those below it: two (batch, k, j, i, hidden)."""
-        return self.below(features), self.above(features)
+    def forward(self, features: Tensor, lower: Tensor, fraction: Tensor, conditions: Tensor) -> Tensor:
+        """features (batch, k, j, i, channel), lower and fraction (n,) -> (batch, n, j, i, 2)."""
+        batch, _, rows, columns, channels = features.shape
+        enter_scale, mix_scale = self.scales(conditions)[:, None, None].chunk(2, dim=-1)
+        enter = (self._at(self.enter, fraction) * enter_scale).flatten(0, 1)
+        mix = (self._at(self.mix, fraction) * mix_scale).flatten(0, 1)
 
-    def forward(self, projected: Tuple[Tensor, Tensor], lower: Tensor, fraction: Tensor, conditions: Tensor) -> Tensor:
-        """Residual and confidence (batch, n, j, i, 2) at `lower` and `fraction` (n,), from what `project` returns."""
-        batch, count = len(conditions), len(fraction)
-        t = fraction.view(1, -1, 1).expand(batch, -1, 1)
-        told = torch.cat([t, 1 - t, 4 * t * (1 - t), conditions[:, None].expand(-1, count, -1)], dim=-1)
-        below_scale, above_scale, mix_scale = self.scales(told)[:, :, None, None].chunk(3, dim=-1)
-        below, above = projected[0].index_select(1, lower), projected[1].index_select(1, lower + 1)
-        hidden = torch.addcmul(below * below_scale, above, above_scale).relu_()
-        return self.out((self.mix(hidden) * mix_scale).relu_())
+        def pixels(slices: Tensor) -> Tensor:
+            return features.index_select(1, slices).reshape(-1, rows * columns, channels)
+
+        hidden = torch.baddbmm(self.biases[0], pixels(lower), enter[:, :channels])
+        hidden = hidden.baddbmm(pixels(lower + 1), enter[:, channels:]).relu_()
+        return self.out(torch.baddbmm(self.biases[1], hidden, mix).relu_()).view(batch, len(fraction), rows, columns, 2)
+
+    def _at(self, nodes: Tensor, fraction: Tensor) -> Tensor:
+        """The weights (n, in, out) at fractions (n,) of the way from one slice to the next."""
+        place = fraction * (self.NODES - 1)
+        first = place.floor().long().clamp(max=self.NODES - 2)
+        return torch.lerp(nodes[first], nodes[first + 1], (place - first).view(-1, 1, 1))
 
 
 def _kind(view: str) -> str:
@@ -176,7 +186,7 @@ class Features(nn.Module):
         self.blocks = settings.blocks
         self.encoders = nn.ModuleDict({"cut": Encoder(settings, False), "slice": Encoder(settings, True)})
 
-    def forward(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = VIEWS) -> List[Tensor]:
+    def forward(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> List[Tensor]:
         """Return the features (batch, k, j, i, channel) of each of the views. After each block but the last the views
         tell each other what they see.
 
@@ -206,29 +216,24 @@ class ThroughPlaneNetwork(nn.Module):
         self.features = Features(settings)
         self.decoders = nn.ModuleDict({"cut": Decoder(settings), "slice": Decoder(settings)})
 
-    def project(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = VIEWS) -> List[Tuple[Tensor, Tensor]]:
-        """All that does not depend on the positions asked for, for acquired slices (batch, k, j, i)."""
-        features = self.features(volume, sampling, views)
-        return [self.decoders[_kind(view)].project(x) for x, view in zip(features, views)]
-
-    def read(self, projected: List[Tuple[Tensor, Tensor]], base: Tensor, lower: Tensor, fraction: Tensor,
-             sampling: Sampling, views: Sequence[str] = VIEWS) -> Estimate:
+    def read(self, features: List[Tensor], base: Tensor, lower: Tensor, fraction: Tensor,
+             sampling: Sampling, views: Sequence[str] = CUTS) -> Estimate:
         """Return the slices at positions between the acquired ones.
 
         Parameters
         ----------
-        projected : of `project`, for the same views
+        features : of `features`, for the same views
         base : Tensor of shape (batch, n, j, i)
             Classical interpolation at the positions.
         lower, fraction : Tensors of shape (n,)
             The positions, as `classical.split` gives them.
         """
         out = torch.stack([self.decoders[_kind(view)](x, lower, fraction, sampling.conditions(view))
-                           for x, view in zip(projected, views)])
+                           for x, view in zip(features, views)])
         return Estimate(base, out[..., 0], out[..., 1])
 
-    def forward(self, volume: Tensor, positions: Tensor, sampling: Sampling, views: Sequence[str] = VIEWS) -> Estimate:
+    def forward(self, volume: Tensor, positions: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> Estimate:
         """Slices at real slice numbers `positions` (n,), from acquired ones (batch, k, j, i)."""
         lower, fraction = classical.split(positions, volume.shape[1])
-        projected = self.project(volume, sampling, views)
-        return self.read(projected, classical.pchip(volume, positions), lower, fraction, sampling, views)
+        features = self.features(volume, sampling, views)
+        return self.read(features, classical.pchip(volume, positions), lower, fraction, sampling, views)

@@ -6,13 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-
-def _uniform(low: float, high: float, generator: Generator) -> float:
-    return low + (high - low) * torch.rand((), generator=generator).item()
-
-
-def _integer(low: int, high: int, generator: Generator) -> int:
-    return int(torch.randint(low, high + 1, (), generator=generator))
+from .augmentation import integer, uniform
 
 
 def _smooth(edge: int, knots: int, generator: Generator) -> Tensor:
@@ -35,24 +29,24 @@ def _distance(field: Tensor) -> Tensor:
 def _shape(edge: int, generator: Generator) -> Tensor:
     """(k, j, i) from 0 outside to 1 inside: an organ, a sheet such as a cortex, or vessels; edges a voxel or two wide.
     """
-    kind = _uniform(0, 1, generator)
-    surface = _distance(_smooth(edge, _integer(1, 10, generator), generator) - _uniform(-0.5, 1.2, generator))
+    kind = uniform(0, 1, generator)
+    surface = _distance(_smooth(edge, integer(1, 10, generator), generator) - uniform(-0.5, 1.2, generator))
     if kind < 0.3:
-        surface = _uniform(0.7, 4.0, generator) - surface.abs()
+        surface = uniform(0.7, 4.0, generator) - surface.abs()
     elif kind < 0.55:
-        other = _distance(_smooth(edge, _integer(1, 8, generator), generator))
-        surface = _uniform(0.8, 4.0, generator) - (surface**2 + other**2).sqrt()
-    return torch.sigmoid(surface * _uniform(1.0, 5.0, generator))
+        other = _distance(_smooth(edge, integer(1, 8, generator), generator))
+        surface = uniform(0.8, 4.0, generator) - (surface**2 + other**2).sqrt()
+    return torch.sigmoid(surface * uniform(1.0, 5.0, generator))
 
 
 def anatomy(generator: Generator, edge: int = 96) -> Tensor:
     """Draw a cube (k, j, i) in [0, 1]: shapes inside shapes, each with its own grey value and texture."""
-    image = _uniform(0, 1, generator) + 0.05 * _smooth(edge, 4, generator)
-    for _ in range(_integer(8, 22, generator)):
-        grey = _uniform(0, 1, generator) + _uniform(0, 0.08, generator) * _smooth(
-            edge, _integer(4, 24, generator), generator)
+    image = uniform(0, 1, generator) + 0.05 * _smooth(edge, 4, generator)
+    for _ in range(integer(8, 22, generator)):
+        grey = uniform(0, 1, generator) + uniform(0, 0.08, generator) * _smooth(
+            edge, integer(4, 24, generator), generator)
         image = image + _shape(edge, generator) * (grey - image)
-    image = image + _uniform(0, 0.02, generator) * torch.randn(image.shape, generator=generator)
+    image = image + uniform(0, 0.02, generator) * torch.randn(image.shape, generator=generator)
     low, high = torch.quantile(image.flatten()[::7], torch.tensor([0.002, 0.998]))
     return ((image - low) / (high - low)).clamp(0, 1)
 
@@ -61,7 +55,7 @@ def video(generator: Generator, edge: int = 96, frames: int = 41) -> Tensor:
     """Draw a short film (time, j, i) in [0, 1]: a plane of an anatomy that bends, and passes through the plane."""
     volume = anatomy(generator, edge)
     bend = torch.stack([_smooth(edge, 3, generator)[0] for _ in range(3)])
-    speed = torch.tensor([_uniform(0, 0.3, generator), _uniform(0, 1, generator), _uniform(0, 1, generator)])
+    speed = torch.tensor([uniform(0, 0.3, generator), uniform(0, 1, generator), uniform(0, 1, generator)])
     grid = torch.stack(torch.meshgrid(torch.arange(edge / 1.0), torch.arange(edge / 1.0), indexing="ij"))
     still = torch.cat([torch.full((1, edge, edge), edge / 2), grid])
     course = torch.linspace(-0.5, 0.5, frames).view(-1, 1, 1, 1) * frames

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..scale import RobustScale
-from . import anatomies
+from ..through_plane.scale import RobustScale
+from . import slice_anatomies
 
 FREE = ("mr-t1-head", "mr-t1-child", "ct-chest-lidc")
 CINE_FRAMES = 17
@@ -75,6 +75,6 @@ def films(folder: Path, patients: Sequence[str]) -> List[Source]:
 def generated(count: int, seed: int = 0) -> List[Source]:
     """Anatomies in 3D, and half as many films."""
     generator = Generator().manual_seed(seed)
-    still = [Source(f"anatomy-{n}", anatomies.anatomy(generator).half(), (1.0, 1.0, 1.0)) for n in range(count)]
-    return still + [Source(f"film-{n}", anatomies.video(generator).half(), (1.0, 1.0, 1.0), False)
+    still = [Source(f"anatomy-{n}", slice_anatomies.anatomy(generator).half(), (1.0, 1.0, 1.0)) for n in range(count)]
+    return still + [Source(f"film-{n}", slice_anatomies.video(generator).half(), (1.0, 1.0, 1.0), False)
                     for n in range(count // 2)]

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import classical
-from ..profile import projection_matrix
+from ..through_plane import classical
+from ..through_plane.profile import projection_matrix
 
 NOISE = 0.02
 

@@ -10,20 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from .. import classical
-from ..network.through_plane import Sampling
-from ..profile import projection_matrix
-from .sources import Source
+from ..through_plane import classical
+from ..through_plane.network.through_plane import Sampling
+from ..through_plane.profile import projection_matrix
+from .augmentation import uniform
+from .slice_sources import Source
 
-FACTORS = (2, 3, 4, 4, 5, 6, 8)
-# Draws of a place before one without contrast is accepted.
-TRIES = 4
+FACTORS = (2, 2, 3, 4, 4, 4, 5, 6, 8)
+# Places drawn for a block; the one with most contrast is taken, as empty background teaches nothing.
+TRIES = 2
 # A film shorter than this at a factor is not drawn at it.
 LEAST_SLICES = 4
 
 
 @dataclass(frozen=True)
-class Sample:
+class SliceBatch:
     """A batch for training.
 
     slices : (batch, k, j, i), what was acquired; positions : (n,), real slice numbers; truth : (batch, n, j, i).
@@ -34,16 +35,21 @@ class Sample:
     truth: Tensor
     sampling: Sampling
 
+    @property
+    def grid(self) -> Sequence[int]:
+        """Size of the grid that the network's convolutions run on."""
+        return self.slices.shape[1:]
 
-def uniform(low: float, high: float, generator: Generator) -> float:
-    return low + (high - low) * torch.rand((), generator=generator).item()
+    def to(self, device: torch.device) -> "SliceBatch":
+        sampling = Sampling(self.sampling.ratios.to(device), self.sampling.thickness.to(device))
+        return SliceBatch(self.slices.to(device), self.positions.to(device), self.truth.to(device), sampling)
 
 
 def _weighted(weights: Sequence[float], generator: Generator) -> int:
     return int(torch.multinomial(torch.tensor(weights), 1, generator=generator))
 
 
-class Sampler:
+class SliceSampler:
     """Draws batches of small blocks from sources of thin slices.
 
     Parameters
@@ -57,7 +63,7 @@ class Sampler:
         groups = ([s for s in sources if s.turnable], [s for s in sources if not s.turnable])
         self.groups = [group for group in groups if group]
 
-    def draw(self, generator: Generator) -> Sample:
+    def draw(self, generator: Generator) -> SliceBatch:
         """All items of one factor and one kind, each of its own source, axis, profile, contrast and noise."""
         group = self.groups[_weighted([sum(s.weight for s in group) for group in self.groups], generator)]
         room = min(max(source.volume.shape) if source.turnable else len(source.volume) for source in group) - 1
@@ -69,7 +75,7 @@ class Sampler:
         offsets = offsets[torch.randperm(len(offsets), generator=generator)[:2]]
         items = [self._item(group, factor, count, thick, generator) for _ in range(self.batch)]
         rows = (torch.arange(count - 1)[None] * factor + offsets[:, None]).flatten()
-        return Sample(torch.stack([item[0] for item in items]), rows / factor,
+        return SliceBatch(torch.stack([item[0] for item in items]), rows / factor,
                       torch.stack([item[1][rows] for item in items]),
                       Sampling(torch.tensor([item[2] for item in items]), torch.tensor([item[3] for item in items])))
 
@@ -90,21 +96,20 @@ class Sampler:
     def _block(self, group: Sequence[Source], length: int, factor: int, generator: Generator
                ) -> Tuple[Tensor, int, List[float]]:
         """A block of thin slices with contrast in it, how many more than `length` it has at each end, its spacing."""
-        attempts = 0
-        while attempts < TRIES:
+        drawn = []
+        while len(drawn) < TRIES:
             source = group[_weighted([s.weight for s in group], generator)]
             volume, spacing = turned(source, generator)
             margin = min(factor, (len(volume) - length) // 2)
             if margin < 0:  # another axis or source is long enough
                 continue
-            attempts += 1
             zoom = math.exp(uniform(-0.35, 0.35, generator)) if uniform(0, 1, generator) < 0.5 else 1.0
             size = [length + 2 * margin] + [min(n, max(2, round(self.edge * zoom))) for n in volume.shape[1:]]
             start = [int(torch.randint(n - wanted + 1, (), generator=generator))
                      for n, wanted in zip(volume.shape, size)]
             block = volume[tuple(slice(a, a + n) for a, n in zip(start, size))].float()
-            if block.std() > 0.03:
-                break
+            drawn.append((block.std().item(), block, margin, spacing, size))
+        _, block, margin, spacing, size = max(drawn, key=lambda one: one[0])
         spacing = [spacing[0]] + [s * n / self.edge for s, n in zip(spacing[1:], size[1:])]
         if block.shape[1:] != (self.edge, self.edge):
             block = F.interpolate(block[None], (self.edge, self.edge), mode="bilinear", antialias=True)[0]
@@ -127,7 +132,7 @@ def thickness(factor: int, thick: bool, generator: Generator) -> float:
     draw = uniform(0, 1, generator)
     if thick:
         return factor * (1.0 if draw < 0.5 else uniform(0.5, 1.3, generator))
-    return 0.0 if draw < 0.6 else factor * uniform(0.2, 0.9, generator)
+    return 0.0 if draw < 0.7 else factor * uniform(0.2, 0.9, generator)
 
 
 def contrasted(block: Tensor, generator: Generator) -> Tensor:
@@ -142,7 +147,7 @@ def contrasted(block: Tensor, generator: Generator) -> Tensor:
 
 def noisy(slices: Tensor, generator: Generator) -> Tensor:
     """Slices with Gaussian noise, at times: the truth has none of it."""
-    if uniform(0, 1, generator) < 0.7:
+    if uniform(0, 1, generator) < 0.8:
         return slices
     deviation = math.exp(uniform(math.log(0.005), math.log(0.08), generator))
     return slices + deviation * torch.randn(slices.shape, generator=generator)

@@ -1,0 +1,100 @@
+"""The only real cross-view truth: one organ in three orthogonal stacks of thick slices.
+
+The axial stack is refined, brought onto the coronal and the sagittal one where they overlap, and compared with what was
+acquired there. Each voxel of those is a mean over its own thickness, so the refined stack is seen through it too.
+
+    python -m ttt4d.evaluation.slice_views --data FOLDER --methods linear pchip none in-plane
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..through_plane.profile import FWHM_PER_SIGMA
+from . import metrics, slice_methods
+from .slice_problems import Problem, comparable
+
+# Slices looked for between two acquired ones of the axial stack.
+FACTOR = 4
+# Places across the thickness of a voxel at which the refined stack is read.
+ACROSS = (-0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75)
+
+
+def read(path: Path) -> Tuple[Tensor, np.ndarray]:
+    """Voxels (k, j, i) on the scale of the figures, and the matrix from (i, j, k) to world millimetres."""
+    import nibabel
+
+    image = nibabel.load(path)
+    return torch.from_numpy(comparable(np.asarray(image.dataobj, np.float32).T, "mr").copy()), image.affine
+
+
+def refinement(stack: Tensor, affine: np.ndarray) -> Problem:
+    """The refinement of a stack as a problem without an answer."""
+    positions = torch.arange((len(stack) - 1) * FACTOR + 1) / FACTOR
+    spacing = tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0)[::-1])
+    return Problem(stack, torch.empty(0), positions, spacing, spacing[0], spacing[0] / FACTOR, torch.empty(0))
+
+
+def seen_from(refined: Tensor, affine: np.ndarray, shape: Sequence[int], onto: np.ndarray) -> Tuple[Tensor, Tensor]:
+    """The refined stack on another stack's grid of a shape (k, j, i), and which of its voxels it covers."""
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in shape[::-1]), indexing="ij"), -1).astype(float)
+    weights = np.exp(-0.5 * (np.array(ACROSS) * FWHM_PER_SIGMA)**2)
+    to_refined = np.linalg.inv(affine) @ onto
+    size = np.array([refined.shape[2], refined.shape[1], (len(refined) - 1) / FACTOR + 1])
+    total, covered = 0.0, None
+    for offset, weight in zip(ACROSS, weights / weights.sum()):
+        places = (index + [0, 0, offset]) @ to_refined[:3, :3].T + to_refined[:3, 3]
+        grid = torch.from_numpy(2 * places / (size - 1) - 1).float().permute(2, 1, 0, 3)
+        total = total + weight * F.grid_sample(refined[None, None], grid[None], align_corners=True)[0, 0]
+        inside = (grid.abs() <= 1).all(-1)
+        covered = inside if covered is None else covered & inside
+    return total, covered
+
+
+def overlap(covered: Tensor) -> Tuple[slice, ...]:
+    """The box (k, j, i) in which nearly all voxels are covered."""
+    box = []
+    for axis in range(3):
+        share = covered.float().mean(tuple(a for a in range(3) if a != axis))
+        there = torch.nonzero(share > 0.9 * share.max()).flatten()
+        box.append(slice(int(there[0]), int(there[-1]) + 1))
+    return tuple(box)
+
+
+def evaluate(folder: Path, methods: Sequence[Tuple[str, slice_methods.Method]]) -> Iterator[Dict[str, object]]:
+    """Local NCC of each method with each of the stacks that cross the axial one."""
+    with open(folder / "index.csv", newline="") as file:
+        names = [row["name"] for row in csv.DictReader(file) if row["split"] == "views"]
+    axial, affine = read(folder / f"{next(n for n in names if n.endswith('tra'))}.nii.gz")
+    for name, method in methods:
+        refined = next(method([refinement(axial, affine)]))
+        for crossing in (n for n in names if not n.endswith("tra")):
+            truth, onto = read(folder / f"{crossing}.nii.gz")
+            seen, covered = seen_from(refined, affine, truth.shape, onto)
+            box = overlap(covered)
+            yield {"method": name, "stack": crossing, "ncc": metrics.ncc(truth[box].numpy(), seen[box].numpy())}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a row for each method and stack."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
+    parser.add_argument("--methods", nargs="+", choices=slice_methods.names(), default=["linear", "pchip", "none"])
+    parser.add_argument("--weights", default="slices")
+    args = parser.parse_args(arguments)
+    for row in evaluate(args.data, [(name, slice_methods.method(name, args.weights)) for name in args.methods]):
+        print(f"{row['method']:14} {row['stack']:24} {row['ncc']:.4f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,0 @@
-"""How the axis between slices is measured: problems with known answers, methods, figures."""
