@@ -22,6 +22,8 @@ from ttt4d.images.volume import Geometry, Volume
 from ttt4d.temporal import models
 from ttt4d.temporal.network.interpolator import NetworkSettings
 from ttt4d.temporal.phantom import BeatingHeart, beating_heart
+from ttt4d.through_plane import models as through_plane_models
+from ttt4d.through_plane.network import through_plane
 from ttt4d.training.cache import CineSequence
 from ttt4d.weights.files import save
 
@@ -45,6 +47,16 @@ def small_weights(small, tmp_path_factory) -> str:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     save(path, models.new_model(small), {"name": "small", "date": "2025-01-01"})
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def slice_weights(tmp_path_factory) -> str:
+    """A file of a small network with random weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small-slices.safetensors"
+    model = through_plane_models.new_model(through_plane.NetworkSettings(channels=4, blocks=1, hidden=4))
+    save(path, model, {"name": "small"}, through_plane_models.AXIS)
     return str(path)
 
 

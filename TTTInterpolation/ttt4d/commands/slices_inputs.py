@@ -28,9 +28,9 @@ from .slices_request import SlicesRequest
 if TYPE_CHECKING:
     from ..through_plane.pipeline import SliceRequest
 
-# Memory of a run, measured: the program itself, and bytes for each voxel of the input and of the result beside the
-# voxels themselves.
-_BASE_MIB, _INPUT_BYTES, _RESULT_BYTES = 1300, 12, 4
+# Memory that a run still takes once the program is loaded: the least for a part of the volume in the network, and bytes
+# for each voxel of the input and of the result beside the voxels themselves.
+_BASE_MIB, _INPUT_BYTES, _RESULT_BYTES = 300, 12, 4
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def check_paths(request: SlicesRequest) -> None:
     """Raise an error for the first path that cannot be used, before anything is read."""
     check_inputs([request.volume])
     if output_format_of(request.output) is DICOM:
-        raise OutputError(f"{quoted(request.output)} would be a DICOM series, in which computed slices cannot be marked "
-                          f"one by one: end the output in {WRITABLE_VOLUMES}.")
+        raise OutputError(f"{quoted(request.output)} would be a DICOM series, in which computed slices cannot be "
+                          f"marked one by one: end the output in {WRITABLE_VOLUMES}.")
     for path in (request.report, request.preview):
         if path is not None:
             check_writable(path, request.inputs, folder=False)
