@@ -14,6 +14,7 @@ import sys
 
 from ..images.formats import READABLE, WRITABLE, WRITABLE_VOLUMES
 from ..progress import never
+from ..report import JobReport
 from ..through_plane.settings import GAP, SliceRunSettings
 from .exit_status import EXIT_OK
 from .progress_bar import ProgressBar
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def summary(output: str, report: dict) -> str:
+def summary(output: str, report: JobReport) -> str:
     """Return one line that says what was made."""
     slices = report["slices"]
     acquired = f"{len(slices['acquired'])} of them acquired" if slices["kind"] == GAP else "all computed"

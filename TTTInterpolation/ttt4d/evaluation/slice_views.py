@@ -12,7 +12,7 @@ import argparse
 import csv
 import sys
 from pathlib import Path
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -33,15 +33,15 @@ def read(path: Path) -> Tuple[Tensor, np.ndarray]:
     """Voxels (k, j, i) on the scale of the figures, and the matrix from (i, j, k) to world millimetres."""
     import nibabel
 
-    image = nibabel.load(path)
+    image: Any = nibabel.load(path)
     return torch.from_numpy(comparable(np.asarray(image.dataobj, np.float32).T, "mr").copy()), image.affine
 
 
 def refinement(stack: Tensor, affine: np.ndarray) -> Problem:
     """The refinement of a stack as a problem without an answer."""
     positions = torch.arange((len(stack) - 1) * FACTOR + 1) / FACTOR
-    spacing = tuple(float(s) for s in np.linalg.norm(affine[:3, :3], axis=0)[::-1])
-    return Problem(stack, torch.empty(0), positions, spacing, spacing[0], spacing[0] / FACTOR, torch.empty(0))
+    di, dj, dk = (float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
+    return Problem(stack, torch.empty(0), positions, (dk, dj, di), dk, dk / FACTOR, torch.empty(0))
 
 
 def seen_from(refined: Tensor, affine: np.ndarray, shape: Sequence[int], onto: np.ndarray) -> Tuple[Tensor, Tensor]:
@@ -50,13 +50,12 @@ def seen_from(refined: Tensor, affine: np.ndarray, shape: Sequence[int], onto: n
     weights = np.exp(-0.5 * (np.array(ACROSS) * FWHM_PER_SIGMA)**2)
     to_refined = np.linalg.inv(affine) @ onto
     size = np.array([refined.shape[2], refined.shape[1], (len(refined) - 1) / FACTOR + 1])
-    total, covered = 0.0, None
+    total, covered = torch.zeros(tuple(shape)), torch.ones(tuple(shape), dtype=torch.bool)
     for offset, weight in zip(ACROSS, weights / weights.sum()):
         places = (index + [0, 0, offset]) @ to_refined[:3, :3].T + to_refined[:3, 3]
         grid = torch.from_numpy(2 * places / (size - 1) - 1).float().permute(2, 1, 0, 3)
         total = total + weight * F.grid_sample(refined[None, None], grid[None], align_corners=True)[0, 0]
-        inside = (grid.abs() <= 1).all(-1)
-        covered = inside if covered is None else covered & inside
+        covered = covered & (grid.abs() <= 1).all(-1)
     return total, covered
 
 

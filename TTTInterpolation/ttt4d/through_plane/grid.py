@@ -110,7 +110,7 @@ def with_more_slices(geometry: Geometry, axis: int, factor: Optional[float] = No
     acquired, intervals = geometry.spacing[axis], geometry.shape[axis] - 1
     if factor is not None and not (math.isfinite(factor) and factor > 1):
         raise SettingsError(f"The factor is {factor:g}: give a number above 1.")
-    wanted = acquired / factor if factor is not None else spacing
+    wanted = acquired / factor if factor is not None else spacing or 0.0
     if not (math.isfinite(wanted) and 0 < wanted < (1 - _EQUAL) * acquired):
         raise SettingsError(f"The slice spacing of {wanted:g} mm is not between 0 and the {acquired:.4g} mm of the "
                             "input: give a smaller one.")

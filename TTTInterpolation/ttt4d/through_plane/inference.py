@@ -63,7 +63,7 @@ def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tens
     return result
 
 
-Window = Tuple[slice, slice]
+Window = Tuple[slice, ...]
 
 
 def tiles(size: Sequence[int]) -> Iterator[Tuple[Window, Window, Window]]:

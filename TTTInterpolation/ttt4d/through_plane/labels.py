@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Sequence, Tuple
+from typing import Callable, Iterator, Tuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,7 +15,7 @@ _MARGIN = 3
 _FAR = 1e6  # mm
 
 
-def interpolate_labels(labels: np.ndarray, numbers: Sequence[float], pixels: Tuple[float, float],
+def interpolate_labels(labels: np.ndarray, numbers: np.ndarray, pixels: Tuple[float, float],
                        on_label: Callable[[float], None] = lambda fraction: None) -> np.ndarray:
     """Return the label map at real slice numbers, by shape-based interpolation.
 
@@ -59,17 +59,17 @@ def interpolate_labels(labels: np.ndarray, numbers: Sequence[float], pixels: Tup
             slopes = classical.pchip_slopes(depth, steps)
             for n in range(len(places)):
                 here = classical.hermite(depth, slopes, steps, lower[n:n + 1], fraction[n:n + 1])[0].numpy()
-                best = deepest[(n, *window)]
+                best = deepest[n][window]
                 inside = here > best
                 best[inside] = here[inside]
-                result[(n, *window)][inside] = value
+                result[n][window][inside] = value
         on_label(done / len(values))
     for n in torch.where((fraction == 0) | (fraction == 1))[0].tolist():
         result[n] = labels[int(places[n])]
     return result
 
 
-def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tuple[slice, slice], torch.Tensor]]:
+def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tuple[slice, ...], torch.Tensor]]:
     """Yield where a label lies within the slices, and how deep each pixel there lies in it, mm, negative outside.
 
     A slice without the label is as far outside everywhere as the deepest pixel of its neighbours lies inside.
@@ -78,7 +78,7 @@ def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tup
                    for used in (np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 2), (0, 1))))
     mask = mask[(slice(None), *window)]
     depth = np.stack([_signed_distance(plane, pixels) for plane in mask])
-    shown = mask.any(axis=(1, 2))
+    shown = np.asarray(mask.any(axis=(1, 2)))
     deepest = depth.max(axis=(1, 2))
     for k in np.flatnonzero(~shown):
         beside = [deepest[n] for n in (k - 1, k + 1) if 0 <= n < len(mask) and shown[n]]

@@ -199,7 +199,7 @@ class _Run:
 
     # -- interpolation ---------------------------------------------------------------------------------------------
 
-    def filled(self, number: int, network: nn.Module) -> SliceResult:
+    def filled(self, number: int, network: Any) -> SliceResult:
         """The result of one volume."""
         began = clock.monotonic()
         request, stack, numbers = self.requests[number], self.stack(number), self.requests[number].numbers

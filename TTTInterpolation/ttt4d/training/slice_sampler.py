@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +96,7 @@ class SliceSampler:
     def _block(self, group: Sequence[Source], length: int, factor: int, generator: Generator
                ) -> Tuple[Tensor, int, List[float]]:
         """A block of thin slices with contrast in it, how many more than `length` it has at each end, its spacing."""
-        drawn = []
+        drawn: List[Any] = []
         while len(drawn) < TRIES:
             source = group[_weighted([s.weight for s in group], generator)]
             volume, spacing = turned(source, generator)

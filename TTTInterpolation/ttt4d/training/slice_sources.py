@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -35,12 +35,13 @@ class Source:
     weight: float = 1.0
 
 
-def read(path: Path) -> Tuple[np.ndarray, Tuple[float, ...]]:
+def read(path: Path) -> Tuple[np.ndarray, Tuple[float, float, float]]:
     """Voxels (k, j, i) or (t, k, j, i) and spacing of a NIfTI file."""
     import nibabel
 
-    image = nibabel.load(path)
-    return np.asarray(image.dataobj, dtype=np.float32).T, tuple(float(s) for s in image.header.get_zooms()[::-1])
+    image: Any = nibabel.load(path)
+    di, dj, dk = (float(spacing) for spacing in image.header.get_zooms()[:3])
+    return np.asarray(image.dataobj, dtype=np.float32).T, (dk, dj, di)
 
 
 def scaled(array: np.ndarray) -> Tensor:

@@ -94,10 +94,11 @@ class Block(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=reach, dilation=reach)
         nn.init.kaiming_normal_(self.first.weight, nonlinearity="relu")
         nn.init.kaiming_normal_(self.second.weight, nonlinearity="relu")
-        nn.init.zeros_(self.first.bias)
-        nn.init.zeros_(self.second.bias)
         with torch.no_grad():
             self.second.weight.mul_(0.3)
+            for bias in (self.first.bias, self.second.bias):
+                assert bias is not None  # a layer may have none, these have
+                bias.zero_()
 
     def forward(self, images: Tensor, scale: Tensor) -> Tensor:
         """images (n, channel, row, column); scale (n, channel, 1, 1), from the conditions."""
@@ -113,9 +114,7 @@ class Encoder(nn.Module):
         self.head = nn.Conv2d(3, channels, 3, bias=False)
         self.blocks = nn.ModuleList(Block(channels, axial) for _ in range(settings.blocks))
         self.exchange = nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in range(settings.blocks - 1))
-        self.scales = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, channels * settings.blocks))
-        nn.init.zeros_(self.scales[-1].weight)
-        nn.init.ones_(self.scales[-1].bias)
+        self.scales = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), _all_ones(16, channels * settings.blocks))
 
     def enter(self, volume: Tensor, view: str) -> Tensor:
         """(batch, k, j, i) -> features of its contrast (batch, k, j, i, channel)."""
@@ -153,10 +152,8 @@ class Decoder(nn.Module):
         self.mix = nn.Parameter(torch.randn(1, hidden, hidden).mul((2 / hidden)**0.5).repeat(self.NODES, 1, 1))
         self.biases = nn.Parameter(torch.zeros(2, hidden))
         self.out = nn.Linear(hidden, 2, bias=False)
-        self.scales = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 2 * hidden))
+        self.scales = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), _all_ones(32, 2 * hidden))
         nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.scales[-1].weight)
-        nn.init.ones_(self.scales[-1].bias)
 
     def forward(self, features: Tensor, lower: Tensor, fraction: Tensor, conditions: Tensor) -> Tensor:
         """features (batch, k, j, i, channel), lower and fraction (n,) -> (batch, n, j, i, 2)."""
@@ -201,7 +198,7 @@ class Features(nn.Module):
         volume : Tensor of shape (batch, k, j, i)
             The acquired slices, intensities near [0, 1]; at least two slices.
         """
-        encoders = [self.encoders[_kind(view)] for view in views]
+        encoders: List[Any] = [self.encoders[_kind(view)] for view in views]
         told = [sampling.conditions(view) for view in views]
         features = [encoder.enter(volume * CONTRAST, view) for encoder, view in zip(encoders, views)]
         for number in range(self.blocks):
@@ -243,3 +240,12 @@ class ThroughPlaneNetwork(nn.Module):
         lower, fraction = classical.split(positions, volume.shape[1])
         features = self.features(volume, sampling, views)
         return self.read(features, classical.pchip(volume, positions), lower, fraction, sampling, views)
+
+
+def _all_ones(inputs: int, outputs: int) -> nn.Linear:
+    """Return a layer that answers 1 at first, whatever it is asked."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.fill_(1)
+    return layer
