@@ -122,6 +122,9 @@ class JobReport(RunReport, total=False):
         The largest main memory of the process, in MiB; None where the system does not say.
     peak_gpu_memory_mib : float or None
         The largest memory on the GPU, in MiB; None without CUDA.
+    slices : dict
+        Only of `ttt4d slices`: the axis, how the slices were taken (gap or thick), their thickness, and the counts and
+        spacings before and after.
     """
 
     canvas: List[int]
@@ -129,6 +132,7 @@ class JobReport(RunReport, total=False):
     date: str
     peak_memory_mib: Optional[float]
     peak_gpu_memory_mib: Optional[float]
+    slices: Dict[str, Any]
 
 
 def versions() -> Dict[str, str]:
