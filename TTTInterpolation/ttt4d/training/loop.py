@@ -62,6 +62,13 @@ class TrainingSettings:
     seed: int = 0
 
 
+def learning_rate_at(step: int, settings: TrainingSettings) -> float:
+    """Return the learning rate of a step: warm-up, then at the end a cosine down to a hundredth."""
+    warm = min(1.0, (step + 1) / 200)
+    fallen = max(0.0, step / settings.steps - (1 - settings.decay)) / settings.decay
+    return warm * settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fallen)))
+
+
 class Trainer:
     """One training run. It continues from its checkpoint if there is one.
 
@@ -133,7 +140,7 @@ class Trainer:
         before = self.seconds
         while self.step < self.settings.steps:
             for group in self.optimizer.param_groups:
-                group["lr"] = self._learning_rate()
+                group["lr"] = learning_rate_at(self.step, self.settings)
             batch = self.draw(self.generator).to(self.device)
             with mixed_precision(self.device, batch.grid):
                 loss, metrics = self.objective(self.model, batch, self.generator)
@@ -152,17 +159,6 @@ class Trainer:
                 saved = time.monotonic()
         self.modules.load_state_dict(self.averaged.state_dict())
         return self.model
-
-    def _learning_rate(self) -> float:
-        """Return the learning rate of this step: warm-up, then a cosine down to a hundredth."""
-        warm = min(1.0, (self.step + 1) / 200)
-        return warm * self.settings.learning_rate * (
-            0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self._decayed())))
-
-    def _decayed(self) -> float:
-        """How far the learning rate has fallen, 0 to 1."""
-        decay = self.settings.decay
-        return max(0.0, self.step / self.settings.steps - (1 - decay)) / decay
 
     def _average(self) -> None:
         """Update the moving average of the weights; at the start it forgets faster."""
