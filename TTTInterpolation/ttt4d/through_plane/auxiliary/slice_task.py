@@ -37,7 +37,7 @@ class SliceTask(AuxiliaryTask):
 
     iterations = 120
     learning_rate = 3e-4
-    least_gain = 0.01
+    least_gain = 0.005
 
     def learns(self, network: ThroughPlaneNetwork) -> nn.Module:
         """All of the network: reading between the slices changes with the patient as much as the features do."""
