@@ -122,9 +122,6 @@ class JobReport(RunReport, total=False):
         The largest main memory of the process, in MiB; None where the system does not say.
     peak_gpu_memory_mib : float or None
         The largest memory on the GPU, in MiB; None without CUDA.
-    slices : dict
-        Only of `ttt4d slices`: the axis, how the slices were taken (gap or thick), their thickness, and the counts and
-        spacings before and after.
     """
 
     canvas: List[int]
@@ -132,6 +129,18 @@ class JobReport(RunReport, total=False):
     date: str
     peak_memory_mib: Optional[float]
     peak_gpu_memory_mib: Optional[float]
+
+
+class SlicesReport(JobReport, total=False):
+    """A `JobReport` of `ttt4d slices`.
+
+    Parameters
+    ----------
+    slices : dict
+        The axis, how the slices were taken (gap or thick), their thickness in mm, the spacings in mm and the counts
+        before and after, and the numbers of the acquired slices in the result.
+    """
+
     slices: Dict[str, Any]
 
 
