@@ -6,12 +6,12 @@ from typing import Dict
 
 from torch import nn
 
-from ..weights import files
+from ..weights import THROUGH_PLANE, files
 from ..weights.model import Model
 from .auxiliary import TASKS, task_class
 from .network.through_plane import NetworkSettings, ThroughPlaneNetwork
 
-AXIS = "through_plane"
+AXIS = THROUGH_PLANE
 
 
 def new_model(settings: NetworkSettings = NetworkSettings()) -> Model:
