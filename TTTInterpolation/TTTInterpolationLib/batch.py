@@ -1,6 +1,6 @@
-"""Interpolate many cases, one after the other, without a window.
+r"""Interpolate many cases, one after the other, without a window.
 
-  Slicer --no-splash --no-main-window --additional-module-paths TTTInterpolation \\
+  Slicer --no-splash --no-main-window --additional-module-paths TTTInterpolation \
          --python-script TTTInterpolation/TTTInterpolationLib/batch.py CASES RESULTS --frames 9
 
 CASES is a folder or a .csv table.

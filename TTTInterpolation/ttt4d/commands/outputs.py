@@ -89,6 +89,7 @@ class FrameOutputs(Outputs):
         self._preview = Preview(inputs.phases) if self._preview_file else None
 
     def write(self, number: int, frame: Frame) -> Optional[str]:
+        """Write a frame with what belongs to it; returns the path of its file where each frame has one."""
         path = self._writer.write(number, frame.array)
         if self._displacements is not None and frame.displacement is not None:
             write_displacement(os.path.join(self._displacements, f"displacement_{number:03d}.nrrd"), self._geometry,

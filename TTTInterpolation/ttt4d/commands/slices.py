@@ -25,6 +25,7 @@ from .slices_request import SlicesRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments and options of this subcommand."""
     parser.add_argument("volume", metavar="VOLUME", help=f"a volume or a sequence of volumes: {READABLE}")
     parser.add_argument("-o", "--output", required=True, metavar="OUT",
                         help=f"a name that ends in {WRITABLE_VOLUMES}; of a sequence in {WRITABLE}, or a folder")
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Fill in the slices with a progress bar on standard error; returns the exit status."""
     request = SlicesRequest(arguments.volume, arguments.output, settings_of(arguments, SliceRunSettings),
                             arguments.labels, arguments.labels_out, arguments.report, arguments.preview)
     with ProgressBar() as bar:

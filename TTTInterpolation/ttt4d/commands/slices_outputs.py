@@ -56,11 +56,13 @@ class SlicesOutputs(Outputs):
         self.report["messages"].extend(self._writer.messages)
 
     def write(self, number: int, frame: FilledVolume) -> Optional[str]:
+        """Write a volume; returns the path of its file where each volume has one."""
         if self._preview_file is not None and number == 0:
             self._draw(frame)
         return self._writer.write(number, frame.array)
 
     def finish(self) -> None:
+        """Complete the files, the label map among them."""
         if self._labels_writer is not None and self._labels is not None:
             self._labels_writer.write(0, self._labels)
         super().finish()

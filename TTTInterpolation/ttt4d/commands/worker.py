@@ -84,6 +84,7 @@ class Worker:
         self._job: Optional[BaseJob] = None
 
     def run(self) -> int:
+        """Do what the one request asks for, and send its messages; returns the exit status."""
         try:
             try:
                 line = self._receive()

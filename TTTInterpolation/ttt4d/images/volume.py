@@ -61,9 +61,13 @@ class Geometry:
         return (np.asarray(point, dtype=float) - np.asarray(self.origin)) @ np.linalg.inv(self.matrix).T
 
     def differences(self, other: "Geometry", tolerance: float = 1e-2) -> str:
-        """What differs between two grids, in words; empty when they agree.
+        """Return what differs between two grids, in words; empty when they agree.
 
-        tolerance: of every voxel's position, as a fraction of the smallest spacing.
+        Parameters
+        ----------
+        other : Geometry
+        tolerance : float
+            How far any voxel's position may be off, as a fraction of the smallest spacing.
         """
         words = []
         if tuple(self.shape) != tuple(other.shape):

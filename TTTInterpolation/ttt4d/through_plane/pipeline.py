@@ -1,9 +1,9 @@
-"""The way of the data, top to bottom.
+"""Fill in the slices of volumes, top to bottom as the data flow.
 
-    slices and their positions  ->  robust intensity scale  ->  stack
-      ->  adaptation: scheme x auxiliary task over the stacks, only f learns
-      ->  classical interpolation + residual of the views, at the positions asked for, tile by tile
-      ->  original intensities and type; in `gap` the acquired slices as they were
+slices and their positions  ->  robust intensity scale  ->  stack
+  ->  adaptation: scheme x auxiliary task over the stacks, only f learns
+  ->  classical interpolation + residual of the views, at the positions asked for, tile by tile
+  ->  original intensities and type; in `gap` the acquired slices as they were
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class SliceInterpolator:
     """
 
     def __init__(self, weights: str = "slices", device: str = "auto") -> None:
-        """Raises WeightsError or DeviceError when either cannot be used."""
+        """Load the weights onto the device; WeightsError or DeviceError when either cannot be used."""
         self.messages: List[str] = []
         self.device = devices.choose(device, self.messages)
         self.name, self.path = os.path.basename(weights), locate(weights)
@@ -135,8 +135,9 @@ class SliceInterpolator:
 
     def run_all(self, requests: Sequence[SliceRequest], settings: SliceSettings = SliceSettings(),
                 progress: ProgressCallback = ignore, cancelled: CancelCheck = never) -> Iterator[SliceResult]:
-        """Fill in the slices of several volumes, one result each, in order; the scheme tells how they share what they
-        learn. A sequence in time is such a cohort under the scheme `naive`.
+        """Fill in the slices of several volumes, one result each, in order.
+
+        The scheme tells how they share what they learn. A sequence in time is such a cohort under the scheme `naive`.
         """
         for request in requests:
             request.check()
@@ -159,7 +160,7 @@ class _Run:
         self.adaptation: Dict[int, Dict[str, Any]] = {}
 
     def stack(self, number: int) -> SliceStack:
-        """One volume as the network sees it."""
+        """Return one volume as the network sees it."""
         request, device = self.requests[number], self.interpolator.device
         slices = self.scales[number].to_unit(torch.from_numpy(np.asarray(request.array, np.float32))).to(device)
         steps = torch.from_numpy(np.diff(request.positions).astype(np.float32)).to(device)
@@ -171,7 +172,7 @@ class _Run:
     # -- adaptation ------------------------------------------------------------------------------------------------
 
     def adapted_networks(self) -> Iterator[nn.Module]:
-        """The network for each volume in turn, adapted as the settings say."""
+        """Yield the network for each volume in turn, adapted as the settings say."""
         chosen = self.settings.adaptation
         model, device = self.interpolator.model, self.interpolator.device
         if chosen.auxiliary != NO_ADAPTATION and min(len(r.array) for r in self.requests) < LEAST_SLICES:
@@ -200,7 +201,7 @@ class _Run:
     # -- interpolation ---------------------------------------------------------------------------------------------
 
     def filled(self, number: int, network: Any) -> SliceResult:
-        """The result of one volume."""
+        """Return the result of one volume."""
         began = clock.monotonic()
         request, stack, numbers = self.requests[number], self.stack(number), self.requests[number].numbers
 
@@ -216,8 +217,10 @@ class _Run:
         return SliceResult(array, acquired, self._summary(number, clock.monotonic() - began))
 
     def _native(self, unit: Tensor, number: int) -> np.ndarray:
-        """Intensities of the file, in its type. Nothing is darker than the darkest acquired voxel; in `gap` nothing is
-        brighter than the brightest either, while a thick slice may have hidden a brighter structure.
+        """Return intensities of the file, in its type.
+
+        Nothing is darker than the darkest acquired voxel. In `gap` nothing is brighter than the brightest either, while
+        a thick slice may have hidden a brighter structure.
         """
         source, scale = self.requests[number].array, self.scales[number]
         thick = self.settings.slices == THICK

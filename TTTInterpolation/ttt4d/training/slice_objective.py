@@ -24,19 +24,19 @@ SQUARED = 0.2
 
 
 def supervised_slices(model: Model, batch: SliceBatch, generator: Generator) -> Loss:
-    """The loss of the fused slices, and a little of each view's own."""
+    """Return the loss of the fused slices, and a little of each view's own."""
     estimate = model.network(batch.slices, batch.positions, batch.sampling, drawn_views(generator))
     loss = error_of(estimate, batch.truth)
     return loss, {"loss": loss.item()}
 
 
 def error_of(estimate: Estimate, truth: Tensor) -> Tensor:
-    """Error of the fused slices, and a little of each view's."""
+    """Return the error of the fused slices, and a little of each view's."""
     return _charbonnier(estimate.fused - truth) + ALONE * _charbonnier(estimate.views - truth)
 
 
 def drawn_views(generator: Generator) -> Sequence[str]:
-    """Some of the views."""
+    """Draw some of the views."""
     weights = torch.tensor([weight for _, weight in SUBSETS])
     return SUBSETS[int(torch.multinomial(weights, 1, generator=generator))][0]
 

@@ -41,6 +41,7 @@ class SliceBatch:
         return self.slices.shape[1:]
 
     def to(self, device: torch.device) -> "SliceBatch":
+        """Return the same batch on a device."""
         sampling = Sampling(self.sampling.ratios.to(device), self.sampling.thickness.to(device))
         return SliceBatch(self.slices.to(device), self.positions.to(device), self.truth.to(device), sampling)
 
@@ -95,7 +96,10 @@ class SliceSampler:
 
     def _block(self, group: Sequence[Source], length: int, factor: int, generator: Generator
                ) -> Tuple[Tensor, int, List[float]]:
-        """A block of thin slices with contrast in it, how many more than `length` it has at each end, its spacing."""
+        """Draw a block of thin slices with contrast in it.
+
+        Returns the block, how many slices more than `length` it has at each end, and its spacing.
+        """
         drawn: List[Any] = []
         while len(drawn) < TRIES:
             source = group[_weighted([s.weight for s in group], generator)]
@@ -118,7 +122,7 @@ class SliceSampler:
 
 
 def turned(source: Source, generator: Generator) -> Tuple[Tensor, List[float]]:
-    """The volume of a source with another axis as the slice axis, mirrored at random."""
+    """Return the volume of a source with another axis as the slice axis, mirrored at random."""
     axes = torch.randperm(3, generator=generator).tolist()
     if not source.turnable:
         axes = [0, *(1 + a for a in torch.randperm(2, generator=generator).tolist())]
@@ -128,7 +132,7 @@ def turned(source: Source, generator: Generator) -> Tuple[Tensor, List[float]]:
 
 
 def thickness(factor: int, thick: bool, generator: Generator) -> float:
-    """Width of the slice profile, in thin slices. In `gap` it blurs the truth too: slices as thick as the acquired."""
+    """Draw the width of the slice profile, in thin slices; in `gap` it blurs the truth too, to slices as thick."""
     draw = uniform(0, 1, generator)
     if thick:
         return factor * (1.0 if draw < 0.5 else uniform(0.5, 1.3, generator))

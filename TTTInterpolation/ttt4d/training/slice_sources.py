@@ -51,7 +51,7 @@ def scaled(array: np.ndarray) -> Tensor:
 
 
 def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]:
-    """The volumes of a split of an index (`index.csv`), or those of them that are named."""
+    """Read the volumes of a split of an index (`index.csv`), or those of them that are named."""
     with open(folder / "index.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split and (not names or row["name"] in names)]
     found = []
@@ -63,7 +63,7 @@ def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]
 
 
 def films(folder: Path, patients: Sequence[str]) -> List[Source]:
-    """Every slice of cine MR as a film (t, j, i), its frames as far apart as its pixels."""
+    """Return every slice of cine MR as a film (t, j, i), its frames as far apart as its pixels."""
     found = []
     for patient in patients:
         cine, _ = read(folder / patient / f"{patient}_4d.nii.gz")

@@ -45,7 +45,7 @@ def _metadata(path: Path) -> Dict[str, str]:
 
 
 def locate(weights: str) -> Path:
-    """The file of a packaged name or of a path; `WeightsError` if there is none."""
+    """Return the file of a packaged name or of a path; `WeightsError` if there is none."""
     path = FOLDER / f"{ALIASES.get(weights, weights)}.safetensors"
     if weights in names():
         return path

@@ -15,6 +15,6 @@ TASKS = {
 
 
 def task_class(name: str) -> type:
-    """The class of an auxiliary task, loaded when asked for."""
+    """Return the class of an auxiliary task, which is imported only then."""
     module, cls = TASKS[name].split(".")
     return getattr(import_module(f"{__name__}.{module}"), cls)

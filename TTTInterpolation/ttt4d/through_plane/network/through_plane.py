@@ -37,10 +37,12 @@ class NetworkSettings:
     hidden: int = 48
 
     def to_json(self) -> Dict[str, int]:
+        """Return the settings as a weights file stores them."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: Dict[str, Any]) -> "NetworkSettings":
+        """Return the settings that a weights file stores."""
         return cls(**values)
 
 
@@ -101,7 +103,7 @@ class Block(nn.Module):
                 bias.zero_()
 
     def forward(self, images: Tensor, scale: Tensor) -> Tensor:
-        """images (n, channel, row, column); scale (n, channel, 1, 1), from the conditions."""
+        """Add the block's output to images (n, channel, row, column); scale (n, channel, 1, 1), from the conditions."""
         return images + self.second((self.first(images) * scale).relu_())
 
 
@@ -156,7 +158,7 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, features: Tensor, lower: Tensor, fraction: Tensor, conditions: Tensor) -> Tensor:
-        """features (batch, k, j, i, channel), lower and fraction (n,) -> (batch, n, j, i, 2)."""
+        """Decode features (batch, k, j, i, channel) at lower and fraction (n,) to (batch, n, j, i, 2)."""
         batch, _, rows, columns, channels = features.shape
         enter_scale, mix_scale = self.scales(conditions)[:, None, None].chunk(2, dim=-1)
         enter = (self._at(self.enter, fraction) * enter_scale).flatten(0, 1)
@@ -170,7 +172,7 @@ class Decoder(nn.Module):
         return self.out(torch.baddbmm(self.biases[1], hidden, mix).relu_()).view(batch, len(fraction), rows, columns, 2)
 
     def _at(self, nodes: Tensor, fraction: Tensor) -> Tensor:
-        """The weights (n, in, out) at fractions (n,) of the way from one slice to the next."""
+        """Return the weights (n, in, out) at fractions (n,) of the way from one slice to the next."""
         place = fraction * (self.NODES - 1)
         first = place.floor().long().clamp(max=self.NODES - 2)
         return torch.lerp(nodes[first], nodes[first + 1], (place - first).view(-1, 1, 1))
@@ -190,8 +192,9 @@ class Features(nn.Module):
         self.encoders = nn.ModuleDict({"cut": Encoder(settings, False), "slice": Encoder(settings, True)})
 
     def forward(self, volume: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> List[Tensor]:
-        """Return the features (batch, k, j, i, channel) of each of the views. After each block but the last the views
-        tell each other what they see.
+        """Return the features (batch, k, j, i, channel) of each of the views.
+
+        After each block but the last the views tell each other what they see.
 
         Parameters
         ----------
