@@ -3,6 +3,7 @@
 slices and their positions  ->  robust intensity scale  ->  stack
   ->  adaptation: scheme x auxiliary task over the stacks, only f learns
   ->  classical interpolation + residual of the views, at the positions asked for, tile by tile
+  ->  in `thick`: data consistency, seen through the slice profile the result is what was acquired
   ->  original intensities and type; in `gap` the acquired slices as they were
 """
 
@@ -26,6 +27,7 @@ from ..settings import NO_ADAPTATION
 from ..weights import checksum, locate
 from . import models
 from .auxiliary.slice_task import LEAST_SLICES
+from .data_consistency import made_consistent
 from .inference import interpolate
 from .scale import RobustScale
 from .settings import THICK, SliceSettings
@@ -209,7 +211,10 @@ class _Run:
             done = (number + fraction) / len(self.requests)
             self._report(done, "interpolation", f"Volume {number + 1} of {len(self.requests)}", {"volume": number})
 
-        unit = interpolate(network, stack, torch.from_numpy(numbers).float(), on_tile=on_tile)
+        positions = torch.from_numpy(numbers).float()
+        unit = interpolate(network, stack, positions, on_tile=on_tile)
+        if stack.thickness:
+            unit = made_consistent(unit, stack, positions)
         array = self._native(unit, number)
         acquired = () if stack.thickness else tuple(int(n) for n in np.flatnonzero(numbers == np.rint(numbers)))
         for n in acquired:
