@@ -91,12 +91,13 @@ def read_inputs(request: SlicesRequest, progress: ProgressCallback, cancelled: C
     """
     progress(Progress("reading", 0.005, "Reading the volume"))
     settings, name = request.settings, quoted(request.volume)
-    sequence = read_sequence(request.volume, messages)
+    sequence = read_sequence(request.volume, messages, uneven=True)
     for phase in sequence.phases:
         check_image(phase.array, name)
         if phase.synthetic:
             raise InputError(f"{name} was computed, not measured, as its file says: give the acquired volume.")
     stop_if(cancelled)
+    _check_positions(name, sequence.phases, request.labels)
     phases = to_first_grid(sequence.phases, messages)
     plan = SlicePlan.of(name, phases[0], settings, messages)
     check_room(plan, phases[0].array.dtype)
@@ -112,6 +113,22 @@ def read_inputs(request: SlicesRequest, progress: ProgressCallback, cancelled: C
 def _percents(index: Sequence[float]) -> Tuple[float, ...]:
     whole = (index[-1] - index[0]) or 1.0
     return tuple(100 * (value - index[0]) / whole for value in index)
+
+
+def _check_positions(name: str, phases: Sequence[Volume], labels: Optional[str]) -> None:
+    """Raise an error for slices that are not evenly spaced where nothing tells how they belong to other slices."""
+    if all(phase.slice_positions is None for phase in phases):
+        return
+    if labels is not None:
+        raise InputError(f"The slices of {name} are not evenly spaced, and a label map does not tell on which of them "
+                         "it was drawn: leave out the labels.")
+    first = phases[0]
+    for phase in phases[1:]:
+        places = [np.asarray(other.slice_positions or ()) for other in (first, phase)]
+        if places[0].shape != places[1].shape or not np.allclose(*places, atol=0.01) or (
+                first.geometry.differences(phase.geometry)):
+            raise GeometryError(f"The slices of {name} are not evenly spaced, and lie elsewhere in some of its phases: "
+                                "give phases with slices at the same places.")
 
 
 def result_bytes(plan: SlicePlan, dtype: np.dtype) -> int:

@@ -98,6 +98,7 @@ class Volume:
     there is nothing of the kind.
     name: of the file that it was read from, for messages.
     slice_thickness: mm along k, which may be less or more than the spacing, where the file tells it.
+    slice_positions: mm along k from the first slice, where they are not even; the spacing is then their mean distance.
     """
 
     array: np.ndarray
@@ -106,6 +107,7 @@ class Volume:
     source: Optional[object] = None
     name: str = ""
     slice_thickness: Optional[float] = None
+    slice_positions: Optional[Tuple[float, ...]] = None
 
     def __post_init__(self) -> None:
         if self.array.shape != tuple(self.geometry.shape):

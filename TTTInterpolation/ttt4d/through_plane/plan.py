@@ -30,12 +30,15 @@ class SlicePlan:
         The grid of the result.
     settings : SliceSettings
         Gap or thick, and the rest of what the method needs.
+    positions : ndarray
+        Positions of the acquired slices in mm, from the first.
     """
 
     axis: int
     source: Geometry
     geometry: Geometry
     settings: SliceSettings
+    positions: np.ndarray
 
     @classmethod
     def of(cls, name: str, volume: Volume, settings: SliceRunSettings, messages: List[str]) -> SlicePlan:
@@ -65,16 +68,21 @@ class SlicePlan:
         told = volume.slice_thickness if axis == 0 else None
         slices, thickness, message = kind_of_slices(np.moveaxis(volume.array, axis, 0), spacing, told, settings)
         messages += [*changes, *filter(None, [message])]
-        return cls(axis, source, geometry, settings.for_slices(slices, thickness))
+        positions = np.arange(source.shape[axis]) * source.spacing[axis]
+        if axis == 0 and volume.slice_positions is not None:
+            positions = np.array(volume.slice_positions)
+            steps = np.diff(positions)
+            messages.append(f"The slices of {name} are not evenly spaced (from {steps.min():.4g} to {steps.max():.4g} "
+                            "mm): each is taken where it lies, and the new ones are evenly spaced.")
+        return cls(axis, source, geometry, settings.for_slices(slices, thickness), positions)
 
     def request(self, array: np.ndarray) -> SliceRequest:
         """Return what the method is asked for a volume (k, j, i) on the grid `source`."""
         from .pipeline import SliceRequest
 
         row, column = (float(self.source.spacing[axis]) for axis in range(3) if axis != self.axis)
-        positions, wanted = (np.arange(grid.shape[self.axis]) * grid.spacing[self.axis]
-                             for grid in (self.source, self.geometry))
-        return SliceRequest(self.stack(array), positions, (row, column), np.minimum(wanted, positions[-1]))
+        wanted = np.arange(self.geometry.shape[self.axis]) * self.geometry.spacing[self.axis]
+        return SliceRequest(self.stack(array), self.positions, (row, column), np.minimum(wanted, self.positions[-1]))
 
     def acquired(self, request: SliceRequest) -> Tuple[int, ...]:
         """Return the numbers of the slices of the result that are acquired ones, bit for bit."""
