@@ -1,4 +1,4 @@
-"""The page of a cohort: one HTML file with a picture of each case, those first that need a look. Standard library only."""
+"""The page of a cohort: an HTML file with a picture of each case, those first that need a look. No library needed."""
 
 from __future__ import annotations
 

@@ -87,4 +87,4 @@ def _of_array(environment: Mapping[str, str]) -> Tuple[int, int]:
             return int(number), 0
         first, width = int(environment.get(low or "", 1)), int(environment.get(step or "", 1))
         return (int(number) - first) // width, (int(last) - first) // width + 1
-    raise SettingsError("No job array is found here (Slurm, SGE, PBS, LSF, Kubernetes): give --part I/N instead of auto.")
+    raise SettingsError("This is no task of a job array (Slurm, SGE, PBS, LSF, Kubernetes): give --part I/N.")
