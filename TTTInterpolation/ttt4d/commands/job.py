@@ -32,13 +32,15 @@ class BaseJob:
     ----------
     request : Request or SlicesRequest
         Inputs, settings and outputs.
+    interpolator : Interpolator or SliceInterpolator, optional
+        The network of the settings' weights on their device, where the caller has loaded it before.
     """
 
     # What helps where a run does not fit in memory.
     smaller = "crop the volumes"
 
-    def __init__(self, request: Any) -> None:
-        self.request = request
+    def __init__(self, request: Any, interpolator: Any = None) -> None:
+        self.request, self._interpolator = request, interpolator
         self._outputs: Optional[Outputs] = None
 
     def run(self, progress: ProgressCallback, frame_written: FrameCallback, cancelled: CancelCheck) -> JobReport:
@@ -126,7 +128,7 @@ class Job(BaseJob):
         settings = self.request.settings
         messages: List[str] = []
         began = clock.monotonic()
-        interpolator = Interpolator(settings.weights, settings.device)
+        interpolator = self._interpolator or Interpolator(settings.weights, settings.device)
         interpolator.check(settings)
         axis = SliceAxis(self.request.slices, settings) if self.request.slices is not None else None
         loaded = clock.monotonic()

@@ -34,7 +34,7 @@ class SlicesJob(BaseJob):
         settings = self.request.settings
         messages: List[str] = []
         began = clock.monotonic()
-        interpolator = SliceInterpolator(settings.weights, settings.device)
+        interpolator = self._interpolator or SliceInterpolator(settings.weights, settings.device)
         if settings.adaptation.auxiliary != NO_ADAPTATION:
             check_task(interpolator.model, settings.adaptation)
         loaded = clock.monotonic()
