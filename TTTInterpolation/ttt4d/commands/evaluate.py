@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from ..errors import InputError, OutputError, SettingsError
+from . import evaluate_slices
+from .axes import PHASES, SLICES
 from .exit_status import EXIT_OK
 
 if TYPE_CHECKING:
@@ -23,22 +25,29 @@ PICTURES = (".png", ".pdf", ".svg")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to a parser."""
+    parser.add_argument("--axis", choices=(PHASES, SLICES), default=PHASES,
+                        help="what is filled in: moments between phases (default) or slices between slices")
     parser.add_argument("--data", metavar="DIR", default=os.environ.get("TTT4D_DATA"),
-                        help="folder in the ACDC or 4D-Lung layout, or of 4D NIfTI files (default: $TTT4D_DATA)")
+                        help="folder in the ACDC or 4D-Lung layout, or of 4D NIfTI files; for slices one of volumes "
+                             "with their index.csv (default: $TTT4D_DATA)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--split", metavar="NAME", help="cases of this split (default: validation, else test)")
     which.add_argument("--cases", metavar="NAMES", help="these cases instead, such as 008,017")
-    parser.add_argument("--methods", metavar="NAMES", default=DEFAULT_METHODS,
-                        help=f"comma-separated (default: {DEFAULT_METHODS}); an unknown name lists them all")
+    parser.add_argument("--methods", metavar="NAMES",
+                        help=f"comma-separated (default: {DEFAULT_METHODS}; for slices "
+                             f"{evaluate_slices.DEFAULT_METHODS}); an unknown name lists them all")
     parser.add_argument("--shifts", action="store_true", help="also measure under each imitated distribution shift")
-    parser.add_argument("--weights", metavar="NAME|FILE", default="cardiac",
-                        help="weights of our methods (default: cardiac)")
+    parser.add_argument("--weights", metavar="NAME|FILE",
+                        help="weights of our methods (default: cardiac, or slices)")
     parser.add_argument("--uvinet", metavar="FILE",
                         help="checkpoint of the peer UVI-Net, as `ttt4d train --model uvinet` writes it")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random number (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write all figures here, for each case and time too")
-    parser.add_argument("--figure", metavar="FILE.png", help="draw the gain of each method over the first, over time")
+    parser.add_argument("--figure", metavar="FILE.png",
+                        help="draw the gain of each method over the first, over time; for slices one cut as each "
+                             "method fills it in")
+    evaluate_slices.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,7 +71,13 @@ def run(args: argparse.Namespace) -> int:
     from ..images.datasets import open_data
     from ..images.output_paths import writing
 
-    names = _names(args.methods)
+    if args.axis == SLICES:
+        args.weights = args.weights or "slices"
+        names = _names(args.methods or evaluate_slices.DEFAULT_METHODS)
+        _check(args, names)
+        return evaluate_slices.run(args, names, _show)
+    args.weights = args.weights or "cardiac"
+    names = _names(args.methods or DEFAULT_METHODS)
     _check(args, names)
     data = open_data(args.data)
     cases = _cases(args, data)
@@ -104,7 +119,7 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
         if not args.figure.endswith(PICTURES):
             raise OutputError(f"The figure {Path(args.figure).name} has an unsupported extension: use one of "
                               f"{', '.join(PICTURES)}.")
-        if len(names) < 2:
+        if len(names) < 2 and args.axis == PHASES:
             raise SettingsError("The figure shows gains over the first method: give two or more.")
         load_extra("matplotlib", "matplotlib")
 

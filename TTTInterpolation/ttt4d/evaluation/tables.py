@@ -59,14 +59,14 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [f"{counts}; {protocol.description}. Mean +- standard error.", ""]
     header = ["method", *(metric.header for metric in METRICS.values())]
     rows = [[name, *_figures(row), f"{row['seconds']:.2f}"] for name, row in report["methods"].items()]
-    lines += _table([*header, "seconds a case"], rows)
+    lines += table([*header, "seconds a case"], rows)
     if len(report.get("groups", ())) > 1:
         lines += ["", "PSNR in dB of the cases of each group; gains are over the first method.", ""]
         lines += _groups(report["groups"])
     note = "same protocol" if protocol.comparable else "another protocol (cardiac): NOT comparable with the rows above"
     lines += ["", f"Published figures, {note}.", ""]
     published = PUBLISHED[protocol.comparable or "cardiac"]
-    lines += _table(header, [[name, *_published(row)] for name, row in published.items()])
+    lines += table(header, [[name, *_published(row)] for name, row in published.items()])
     if report.get("shifts"):
         lines += ["", "PSNR in dB under each distribution shift; gains are over the first method.", ""]
         lines += _shifts(report["shifts"])
@@ -87,7 +87,7 @@ def _groups(groups: Mapping[str, Any]) -> List[str]:
     methods = list(next(iter(groups.values())))
     rows = [[group or "unknown", *_gains([methods_of[name]["psnr"] for name in methods])]
             for group, methods_of in groups.items()]
-    return _table(["group", *methods], rows)
+    return table(["group", *methods], rows)
 
 
 def _shifts(shifts: Mapping[str, Any]) -> List[str]:
@@ -96,7 +96,7 @@ def _shifts(shifts: Mapping[str, Any]) -> List[str]:
     columns = [[shift["methods"][method]["psnr"] for method in methods] for shift in shifts.values()]
     columns.append([sum(values) / len(shifts) for values in zip(*columns)])
     cells = zip(*map(_gains, columns))
-    return _table(["method", *shifts, "mean"], [[method, *row] for method, row in zip(methods, cells)])
+    return table(["method", *shifts, "mean"], [[method, *row] for method, row in zip(methods, cells)])
 
 
 def _gains(values: List[float]) -> List[str]:
@@ -104,7 +104,8 @@ def _gains(values: List[float]) -> List[str]:
     return [f"{value:.2f} ({value - values[0]:+.2f})" for value in values]
 
 
-def _table(header: List[str], rows: List[List[str]]) -> List[str]:
+def table(header: List[str], rows: List[List[str]]) -> List[str]:
+    """Return the lines of a Markdown table."""
     widths = [max(len(row[n]) for row in [header, *rows]) for n in range(len(header))]
     lines = ["| " + " | ".join(c.ljust(width) for c, width in zip(row, widths)) + " |" for row in [header, *rows]]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
