@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Generator, Tensor
 
 from ..through_plane.network.through_plane import Estimate
