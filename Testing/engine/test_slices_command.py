@@ -17,6 +17,7 @@ from PIL import Image
 from shell import OBLIQUE, files_in, thick_volume, written
 from test_dicom import series
 from ttt4d.commands import cli, slices_inputs
+from ttt4d.images import output_paths
 from ttt4d.images.resampling import to_sitk
 from ttt4d.images.volume import Geometry, Volume
 from ttt4d.through_plane import classical
@@ -308,6 +309,18 @@ def test_a_result_that_does_not_fit_in_memory_is_refused_before_the_work(capfd, 
     refused(capfd, slice_weights, "GiB of memory", written("in.nrrd"), "-o", "out.nrrd", "--factor", "2")
 
 
+def test_a_result_that_does_not_fit_on_the_disk_is_refused_before_the_work(capfd, slice_weights, monkeypatch):
+    usage = output_paths.shutil.disk_usage(".")
+    monkeypatch.setattr(output_paths.shutil, "disk_usage", lambda path: usage._replace(free=6000))
+    refused(capfd, slice_weights, "but the disk has only", written("in.nrrd"), "-o", "out.nrrd", "--factor", "2")
+
+
+def test_slices_that_are_not_parallel_are_refused(capfd, slice_weights):
+    series("in", thick_volume((6, 20, 22)).array, each=lambda k: {
+        "ImageOrientationPatient": [1, 0, 0, 0, *((0.8, 0.6) if k % 2 else (1, 0))]})
+    refused(capfd, slice_weights, "2 different sizes or orientations", "in", "-o", "out.nrrd", "--factor", "2")
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the administrator may write everywhere")
 def test_a_folder_that_may_not_be_written_is_refused(capfd, slice_weights, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -376,7 +389,7 @@ def test_interpolate_refuses_slices_that_are_not_evenly_spaced_and_names_the_way
     assert "not evenly spaced (from 4 to 8 mm, as if a slice is missing)" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("heights, words", [([0, 4, 8, 12, 100, 104], "not of one stack"),
+@pytest.mark.parametrize("heights, words", [([0, 4, 8, 12, 36, 40], "not of one stack"),
                                             ([0, 4, 12, 16, 20, 24], "leave out the labels")])
 def test_blocks_apart_and_labels_on_uneven_slices_are_refused(heights, words, capfd, slice_weights):
     uneven_series("in", [float(h) for h in heights], thick_volume((6, 20, 22)).array)
