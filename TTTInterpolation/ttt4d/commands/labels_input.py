@@ -12,7 +12,7 @@ from ..images.checks import is_label_map
 from ..images.files import quoted
 from ..images.label_maps import LabelMap, read_label_map
 from ..images.volume import Geometry
-from ..motion.carry import labels_at
+from ..motion.carry import LabelCarrier
 
 MOST_LABELS = 254
 
@@ -42,9 +42,10 @@ def read_labels(path: str, geometry: Geometry, messages: List[str]) -> LabelMap:
     if values[0] < 0 or values[-1] > np.iinfo(np.int32).max:
         raise InputError(f"The label map {name} holds the value {values[0] if values[0] < 0 else values[-1]:g}, which "
                          "is no number of a label: number its labels from 1.")
-    if np.count_nonzero(values) > MOST_LABELS:
-        raise InputError(f"{name} holds {np.count_nonzero(values)} different values, more than the {MOST_LABELS} labels "
-                         "that can be carried: give a label map, not an image, or fewer labels.")
+    count = np.count_nonzero(values)
+    if count > MOST_LABELS:
+        raise InputError(f"{name} holds {count} different values, more than the {MOST_LABELS} labels that can be "
+                         "carried: give a label map, not an image, or fewer labels.")
     if not labels.metadata and not is_label_map(labels.array):
         raise InputError(f"{name} is an image, not a label map: give the segmentation that was drawn on the first "
                          "phase.")
@@ -62,10 +63,10 @@ def read_labels(path: str, geometry: Geometry, messages: List[str]) -> LabelMap:
 
 def _on_grid(array: np.ndarray, there: Geometry, here: Geometry) -> np.ndarray:
     """Return labels of one grid on another, background outside their own."""
-    found = np.zeros(here.shape, array.dtype)
+    found, labels = np.zeros(here.shape, array.dtype), LabelCarrier(array, there.spacing)
     plane = np.stack(np.meshgrid([0], *map(np.arange, here.shape[1:]), indexing="ij"), axis=-1)
     for k in range(here.shape[0]):  # a slice at a time, which bounds memory
         index = there.world_to_index(here.index_to_world(plane + (k, 0, 0)))
         inside = np.all((index >= -0.5) & (index <= np.asarray(there.shape) - 0.5), axis=-1)
-        found[k] = np.where(inside, labels_at(array, index), 0)[0]
+        found[k] = np.where(inside, labels.at(index), 0)[0]
     return found

@@ -11,7 +11,7 @@ from ..images.frame_writer import FrameWriter
 from ..images.label_maps import metadata_on_grid, names_of
 from ..images.output_paths import staged, writing
 from ..images.writers import open_writer
-from ..motion.carry import carry_labels
+from ..motion.carry import LabelCarrier
 from ..motion.maps import CONFIDENCE, MAPS, motion_maps
 from ..motion.volumes import VolumeCurve, label_volumes, write_table
 from ..report import JobReport, provenance
@@ -49,6 +49,7 @@ class MotionOutputs:
         self._carried: Optional[FrameWriter] = None
         self._table = enter(staged(request.volumes))
         if self._labels is not None:
+            self._carrier = LabelCarrier(self._labels.array, first.geometry.spacing)
             names = names_of(self._labels.metadata)
             self._curves = {value: VolumeCurve(value, names.get(value, ""))
                             for value in label_volumes(self._labels.array, self._voxel_ml)}
@@ -69,7 +70,7 @@ class MotionOutputs:
         if frame.displacement is None or frame.confidence is None:
             return
         if self._labels is not None:
-            labels = carry_labels(self._labels.array, frame.displacement)
+            labels = self._carrier.carry(frame.displacement)
             volumes = label_volumes(labels, self._voxel_ml)
             for value, curve in self._curves.items():
                 curve.ml.append(volumes.get(value, 0.0))

@@ -80,8 +80,7 @@ def gradient(displacement: Tensor) -> List[Tensor]:
 
 
 def deformation_gradient(displacement: Tensor) -> Tensor:
-    """Return I + du/dx of a displacement field (batch, 3, k, j, i) at each voxel: (batch, k, j, i, 3, 3), row = component.
-    """
+    """Return I + du/dx of a displacement field (batch, 3, k, j, i): (batch, k, j, i, 3, 3), rows are components."""
     derivatives = torch.stack(gradient(displacement), dim=-1)  # (batch, component, k, j, i, axis)
     identity = torch.eye(3, dtype=displacement.dtype, device=displacement.device)
     return derivatives.permute(0, 2, 3, 4, 1, 5) + identity

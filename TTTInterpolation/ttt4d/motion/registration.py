@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import List, Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..progress import CancelCheck, never, stop_if
-from . import warping
-from .diffeomorphism import exponential, velocity_of
-from .similarity import local_correlation
+from ..progress import CancelCheck, never
+from .diffeomorphism import velocity_of
 
 # Axes whose voxels are more than this many times the finest ones are left as they are where a grid is made coarser.
 _THICK = 2.0

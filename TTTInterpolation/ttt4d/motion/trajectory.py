@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import List, Sequence, Tuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .diffeomorphism import exponential
 
 # Limits of the pace: it never stands still or turns back, and no tenth of the time takes much more than its share.
-_MOST_UNEVEN = 0.95
-_MOST_EARLY = 0.4
+_MOST_EARLY = 0.3
+_MOST_EASE, _LEAST_EASE = 0.95, -0.5
 # Keeps the pace of a pair that hardly moves near the even one: squared mean displacement in mm2.
 _RIDGE = 1e-2
 
@@ -70,8 +69,7 @@ class Pace:
         normal = (shapes.T * moved) @ shapes + _RIDGE * np.eye(2) * (bend**2).sum()
         early, ease = np.linalg.solve(normal, shapes.T @ (done - moved * time))
         early = float(np.clip(early, -_MOST_EARLY, _MOST_EARLY))
-        most = _MOST_UNEVEN - abs(early)
-        return cls(early, float(np.clip(ease, -most, most)))
+        return cls(early, float(np.clip(ease, _LEAST_EASE + abs(early), _MOST_EASE - abs(early))))
 
 
 @dataclass(frozen=True)

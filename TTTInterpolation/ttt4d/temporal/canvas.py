@@ -121,7 +121,7 @@ class Canvas:
         return F.pad(image, (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate")
 
     def native_displacement(self, displacement: Tensor) -> Tensor:
-        """Return a displacement field (1, 3, k, j, i) of the canvas, padded or not, on the native grid, in its voxels."""
+        """Return a displacement field (1, 3, k, j, i) of the canvas on the native grid, in native voxels."""
         k, j, i = self.inner
         return warping.resize_displacement(displacement[:, :, :k, :j, :i], self.native)
 
