@@ -90,7 +90,7 @@ def test_labels_that_touch_are_carried_without_holes_or_new_values(seed):
 
 @given(st.floats(-1.4, 1.4), st.floats(0, np.pi))
 def test_the_outline_of_a_straight_edge_lies_where_the_edge_was_moved_to(shift, angle):
-    """Of two halves of a plane, every voxel farther from the moved edge than an outline of voxels is ragged is right."""
+    """Every voxel is right but those that an outline drawn on voxels leaves open."""
     size, normal = (1, 40, 40), np.array([0, np.cos(angle), np.sin(angle)])
     depth = centred(size) @ normal
     carried = carry_labels((depth > 0).astype(np.uint8) + 1, np.broadcast_to(-shift * normal, (*size, 3)), (8, 1, 1))

@@ -113,5 +113,6 @@ class FrameOutputs(Outputs):
         return path
 
     def finish(self) -> None:
+        """Write what is complete after the last frame; see `Outputs.finish`."""
         self._motion.finish()
         super().finish()

@@ -24,7 +24,6 @@ from .protocol import Method
 # The structures of ACDC by the value of their label.
 STRUCTURES = {1: "RV", 2: "myocardium", 3: "LV"}
 VENTRICLES = (1, 3)
-UNLABELLED_GROUP = "unknown"
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,12 @@ def evaluate_labels(pairs: Sequence[LabelledPair], methods: Mapping[str, Method]
     def means(chosen: Sequence[Dict[str, Any]]) -> Dict[str, Dict[str, float]]:
         return {name: _means([case["methods"][name] for case in chosen]) for name in methods} if chosen else {}
 
-    return {"cases": cases, "methods": means(cases), "trained_on": means([case for case in cases if case["trained_on"]]),
-            "held_out": means([case for case in cases if not case["trained_on"]])}
+    return {"cases": cases, "methods": means(cases), **{
+        group: means([case for case in cases if case["trained_on"] == known])
+        for group, known in (("trained_on", True), ("held_out", False))}}
 
 
-def label_figures(pair: LabelledPair, displacement: np.ndarray) -> Dict[str, float]:
+def label_figures(pair: LabelledPair, displacement: np.ndarray) -> Dict[str, Optional[float]]:
     """Carry the labels of phase 0 along a displacement field, and compare them with those of phase 1.
 
     Parameters
@@ -116,15 +116,15 @@ def label_figures(pair: LabelledPair, displacement: np.ndarray) -> Dict[str, flo
         points; `folded_percent`, the share of voxels where the determinant of the Jacobian is not above 0.
     """
     carried = LabelCarrier(pair.labels0, pair.spacing).carry(displacement)
-    found: Dict[str, float] = {}
+    found: Dict[str, Optional[float]] = {}
     for label, name in STRUCTURES.items():
         found[f"dice_{name}"] = dice(carried == label, pair.labels1 == label)
         found[f"hd95_{name}"] = hausdorff95(carried == label, pair.labels1 == label, pair.spacing)
     for label in VENTRICLES:
         name, before = STRUCTURES[label], np.count_nonzero(pair.labels0 == label)
-        ejected = [100 * (1 - np.count_nonzero(labels == label) / max(before, 1)) for labels in (pair.labels1, carried)]
-        found.update({f"ef_{name}_true": ejected[0], f"ef_{name}": ejected[1],
-                      f"ef_error_{name}": abs(ejected[1] - ejected[0])})
+        true, ours = (100 * (1 - np.count_nonzero(labels == label) / max(before, 1))
+                      for labels in (pair.labels1, carried))
+        found.update({f"ef_{name}_true": true, f"ef_{name}": ours, f"ef_error_{name}": abs(ours - true)})
     field = torch.from_numpy(np.ascontiguousarray(np.moveaxis(displacement, -1, 0), dtype=np.float32))[None]
     found["folded_percent"] = 100 * float((jacobian_determinant(field) <= 0).double().mean())
     return found
