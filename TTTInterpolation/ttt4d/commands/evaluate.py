@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", metavar="NAMES",
                         help=f"comma-separated (default: {DEFAULT_METHODS}; for slices "
                              f"{evaluate_slices.DEFAULT_METHODS}); an unknown name lists them all")
+    parser.add_argument("--labels", action="store_true",
+                        help="measure labels carried from the first phase to the second, instead of frames: cases with "
+                        "experts' labels, of all splits unless some are named")
     parser.add_argument("--shifts", action="store_true", help="also measure under each imitated distribution shift")
     parser.add_argument("--weights", metavar="NAME|FILE",
                         help="weights of our methods (default: cardiac, or slices)")
@@ -64,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
         For an error that the user can mend.
     """
     from ..evaluation.figure import draw
+    from ..evaluation.label_protocol import LabelledPair, evaluate_labels
     from ..evaluation.methods import Options, make_method
     from ..evaluation.protocol import PROTOCOLS, evaluate, pair_of
     from ..evaluation.shifts import SHIFTS
-    from ..evaluation.tables import markdown
+    from ..evaluation.tables import labels_markdown, markdown
     from ..images.datasets import open_data
     from ..images.output_paths import writing
 
@@ -90,7 +94,14 @@ def run(args: argparse.Namespace) -> int:
         pairs = [pair_of(case, protocol, shift, label) for case in cases]
         return evaluate(pairs, methods, lambda method, case: _show(f"{label} {method} {case}"))
 
-    report: Dict[str, Any] = {"protocol": data.protocol, "seed": args.seed, "weights": args.weights, **measure("")}
+    report: Dict[str, Any] = {"protocol": data.protocol, "seed": args.seed, "weights": args.weights}
+    if args.labels:
+        trained_on = {case.name for case in data.splits.get("train", ())}
+        report.update(evaluate_labels([LabelledPair.of(case, case.name in trained_on) for case in cases],
+                                      {name: make_method(name, options) for name in names},
+                                      lambda method, case: _show(f"{method} {case}")))
+    else:
+        report.update(measure(""))
     if args.shifts:
         report["shifts"] = {name: measure(name, shift) for name, shift in SHIFTS.items()}
     _show("")
@@ -102,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
             with writing(args.figure):
                 draw(report, args.figure)
     finally:  # the tables are printed even if a file could not be written
-        print(markdown(report))
+        print(labels_markdown(report) if args.labels else markdown(report))
     return EXIT_OK
 
 
@@ -115,6 +126,10 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
         check_writable(path, (), folder=False)
     if not names:
         raise SettingsError("No method was named: give --methods blend,base, for example.")
+    if args.labels:
+        if args.shifts or args.figure:
+            raise SettingsError("--labels measures carried labels, not frames: leave --shifts and --figure out.")
+        load_extra("monai.metrics", "monai")
     if args.figure:
         if not args.figure.endswith(PICTURES):
             raise OutputError(f"The figure {Path(args.figure).name} has an unsupported extension: use one of "
@@ -128,12 +143,15 @@ def _cases(args: argparse.Namespace, data: DataSet) -> Sequence[Case]:
     """Return the cases that the user chose."""
     if args.cases:
         cases = data.cases(_names(args.cases))
+    elif args.labels and not args.split:
+        cases = sorted((case for split in data.splits.values() for case in split if case.labels),
+                       key=lambda case: case.name)
     else:
         cases = data.split(args.split or next((name for name in HELD_OUT if name in data.splits), HELD_OUT[0]))
     if not cases:
         raise InputError("There is no case to measure: choose another split.")
     for case in cases:
-        if not case.between:
+        if not case.between and not args.labels:
             raise InputError(f"Case {case.name} has no frame between its two phases, so nothing to compare with: leave "
                              "it out.")
     return cases

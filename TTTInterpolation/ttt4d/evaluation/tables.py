@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Tuple
 
+from .label_protocol import STRUCTURES, VENTRICLES
 from .metrics import METRICS
 from .protocol import PROTOCOLS
 
@@ -71,6 +72,30 @@ def markdown(report: Mapping[str, Any]) -> str:
         lines += ["", "PSNR in dB under each distribution shift; gains are over the first method.", ""]
         lines += _shifts(report["shifts"])
     return "\n".join(lines)
+
+
+def labels_markdown(report: Mapping[str, Any]) -> str:
+    """Write the report of `ttt4d evaluate --labels` as Markdown tables: means, and ejection fractions by case."""
+    columns = [(f"dice_{name}", f"Dice {name}", 3) for name in STRUCTURES.values()]
+    columns += [(f"hd95_{name}", f"HD95 {name} mm", 1) for name in STRUCTURES.values()]
+    columns += [(f"ef_error_{STRUCTURES[v]}", f"EF error {STRUCTURES[v]}, points", 1) for v in VENTRICLES]
+    columns += [("folded_percent", "folded %", 3), ("seconds", "seconds a case", 1)]
+    lines: List[str] = []
+    for group, title in (("methods", "all cases"), ("held_out", "cases that no weights were trained on"),
+                         ("trained_on", "cases that our weights were trained on")):
+        if report[group]:
+            count = sum(group == "methods" or case["trained_on"] == (group == "trained_on") for case in report["cases"])
+            lines += [f"Labels of phase 0, carried to phase 1; {title} ({count}), means.", ""]
+            lines += [*_table(["method", *(label for _, label, _ in columns)],
+                              [[name, *(f"{row[key]:.{digits}f}" for key, _, digits in columns)]
+                               for name, row in report[group].items()]), ""]
+    left = STRUCTURES[VENTRICLES[-1]]
+    lines += [f"Ejection fraction of the {left} in percent: experts' labels, and carried ones.", ""]
+    methods = list(report["methods"])
+    rows = [[case["name"] + (" (trained on)" if case["trained_on"] else ""),
+             f"{case['methods'][methods[0]][f'ef_{left}_true']:.1f}",
+             *(f"{case['methods'][name][f'ef_{left}']:.1f}" for name in methods)] for case in report["cases"]]
+    return "\n".join([*lines, *_table(["case", "experts", *methods], rows)])
 
 
 def _figures(row: Mapping[str, float]) -> List[str]:
