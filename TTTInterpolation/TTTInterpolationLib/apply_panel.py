@@ -22,14 +22,14 @@ class ApplyPanel:
         The panel's widgets, by name.
     logic : TTTInterpolationLogic
         Runs the computation.
-    onFrames : callable
-        Called with the sequence of frames of a run that succeeded.
+    onResult : callable
+        Called with the sequence or volume that a run has made.
     """
 
-    def __init__(self, ui, logic, onFrames: Callable[[object], None]) -> None:
+    def __init__(self, ui, logic, onResult: Callable[[object], None]) -> None:
         self._ui = ui
         self._logic = logic
-        self._onFrames = onFrames
+        self._onResult = onResult
         self._parameterNode = None
         self._run = None  # the one that this panel started
         self._installing = False
@@ -51,7 +51,7 @@ class ApplyPanel:
             return
         reason = self._logic.problem(parameterNode)
         button.text, button.enabled = _("Apply"), not reason
-        button.toolTip = reason or _("Adapt the network to these images and compute the frames between them.")
+        button.toolTip = reason or _("Adapt the network to these images and compute what is missing between them.")
 
     def stop(self) -> None:
         """End a run that this panel started."""
@@ -96,12 +96,16 @@ class ApplyPanel:
         for line in messages:
             self._log(line)
         if outputs is not None:
-            summary = _("{n} frames in {time}.").format(n=outputs.frames.GetNumberOfDataNodes(),
-                                                        time=clock(self._progress.elapsed))
-            self._progress.end(" ".join([summary, *messages]))
-            self._onFrames(outputs.frames)
+            self._progress.end(" ".join([_summary(outputs, self._progress.elapsed), *messages]))
+            self._onResult(outputs.result)
             return
         self._progress.end(outcome.message)
         if outcome.kind in ("user", "bug"):
             logging.error("%s\n%s", outcome.message, outcome.log)
             slicer.util.errorDisplay(outcome.message, detailedText=outcome.log)
+
+
+def _summary(outputs, seconds: float) -> str:
+    if outputs.frames is not None:
+        return _("{n} frames in {time}.").format(n=outputs.frames.GetNumberOfDataNodes(), time=clock(seconds))
+    return _("{name} in {time}.").format(name=outputs.volume.GetName(), time=clock(seconds))

@@ -17,7 +17,7 @@ def place(scene, built, chosen=None, inputs=(), beside=None):
 
     The items are copied into `chosen`, or `built` itself is added to the scene. `chosen` is left unchanged if
 
-    - it holds anything other than an earlier result of the same inputs, because no images may be lost; or
+    - it holds anything other than an earlier result of the same kind and inputs, because no images may be lost; or
     - its browser plays other frames than `beside`, because its displacements belong to those.
 
     Parameters
@@ -33,7 +33,7 @@ def place(scene, built, chosen=None, inputs=(), beside=None):
     beside : vtkMRMLSequenceNode, optional
         The frames that belong to `built`, where `built` holds displacements.
     """
-    if (chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, inputs)
+    if (chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, built, inputs)
             or beside is not None and browserOf(chosen) not in (None, browserOf(beside))):
         built.SetName(scene.GenerateUniqueName(built.GetName()))
         return scene.AddNode(built)
@@ -44,11 +44,48 @@ def place(scene, built, chosen=None, inputs=(), beside=None):
     return chosen
 
 
-def _isOfOthers(sequence, inputs) -> bool:
+def _isOfOthers(sequence, built, inputs) -> bool:
     if sequence.GetNumberOfDataNodes() == 0:
         return False
-    made = sequence.GetAttribute(sequences.INPUTS) is not None
-    return not made or sequences.inputsOf(sequence) != [node.GetID() for node in inputs]
+    sameKind = sequence.GetAttribute(sequences.AXIS) == built.GetAttribute(sequences.AXIS)
+    return not (sameKind and _isMadeFrom(sequence, inputs))
+
+
+def _isMadeFrom(node, inputs) -> bool:
+    return (node.GetAttribute(sequences.INPUTS) is not None
+            and sequences.inputsOf(node) == [given.GetID() for given in inputs])
+
+
+def placeVolume(scene, built, like, chosen=None):
+    """Put a volume with thin slices into the scene, shown like its input, and return the node that holds it.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        The scene.
+    built : vtkMRMLScalarVolumeNode
+        A volume outside any scene.
+    like : vtkMRMLScalarVolumeNode
+        The volume that it was made from. It gives the parent transform, the place in the subject hierarchy, and, to a
+        new node, window, level and colours.
+    chosen : vtkMRMLScalarVolumeNode, optional
+        The volume that the user chose as output. It is left unchanged if it holds anything other than an earlier result
+        of the same input, because no images may be lost.
+    """
+    if (chosen is None or chosen.GetScene() is not scene
+            or chosen.GetImageData() is not None and not _isMadeFrom(chosen, [like])):
+        built.SetName(scene.GenerateUniqueName(built.GetName()))
+        chosen = scene.AddNode(built)
+    else:
+        chosen.SetAndObserveImageData(built.GetImageData())
+        chosen.CopyOrientation(built)
+        for name in built.GetAttributeNames():
+            chosen.SetAttribute(name, built.GetAttribute(name))
+    if chosen.GetDisplayNode() is None:
+        _showLike(chosen, like)
+    placeBeside(chosen, like)
+    chosen.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+    return chosen
 
 
 def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNode":
@@ -95,8 +132,8 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
             proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
             sequence.SetNodeReferenceID(_TRANSFORM, like.GetTransformNodeID())
         if sequence in new:
-            _placeBeside(proxy, like)
-            _placeBeside(sequence, like)
+            placeBeside(proxy, like)
+            placeBeside(sequence, like)
     if frames in new:
         _showLike(browser.GetProxyNode(frames), like)
     return browser
@@ -139,13 +176,29 @@ def proxyOf(sequence):
     return browser and browser.GetProxyNode(sequence)
 
 
-def acquiredPhaseOf(frames):
-    """Return the volume that shows the acquired phases of a result; None if it is no longer in the scene.
+def shownVolumeOf(result):
+    """Return the volume that shows a result in the views: the proxy of a sequence, or the volume itself."""
+    return proxyOf(result) if result.IsA("vtkMRMLSequenceNode") else result
 
-    It is phase 0 of a pair, or the proxy of an input sequence.
+
+def acquiredPhaseOf(frames):
+    """Return the volume that shows what a result was made from; None if it is no longer in the scene.
+
+    It is phase 0 of a pair, the volume with thick slices, or the proxy of an input sequence.
     """
     first = frames.GetNthNodeReference(sequences.INPUT, 0)
     return proxyOf(first) if first and first.IsA("vtkMRMLSequenceNode") else first
+
+
+def shownNumber(frames) -> int:
+    """Return the number of the item that the browser of a sequence shows now; -1 where none is shown."""
+    browser = browserOf(frames)
+    number = browser.GetSelectedItemNumber() if browser else -1
+    if number < 0 or frames.GetNumberOfDataNodes() == 0:
+        return -1
+    # The number counts the items of the master, which may be another sequence that the user plays in step.
+    value = browser.GetMasterSequenceNode().GetNthIndexValue(number)
+    return frames.GetItemNumberFromIndexValue(value, False)
 
 
 def shownMark(frames) -> str:
@@ -153,13 +206,7 @@ def shownMark(frames) -> str:
 
     The text is empty where no frame is shown or nothing says which it is.
     """
-    browser = browserOf(frames)
-    number = browser.GetSelectedItemNumber() if browser else -1
-    if number < 0 or frames.GetNumberOfDataNodes() == 0:
-        return ""
-    # The number counts the items of the master, which may be another sequence that the user plays in step.
-    value = browser.GetMasterSequenceNode().GetNthIndexValue(number)
-    shown = frames.GetItemNumberFromIndexValue(value, False)
+    shown = shownNumber(frames)
     return sequences.marksOf(frames)[shown] if shown >= 0 else ""
 
 
@@ -171,8 +218,24 @@ def markOf(volume) -> str:
     own = volume.GetAttribute(sequences.FRAME)
     if own or volume.GetScene() is None:
         return own or ""
-    shown = (browser.GetSequenceNode(volume) for browser in _browsersOf(volume.GetScene()))
-    return next(filter(None, map(shownMark, filter(None, shown))), "")
+    return next(filter(None, map(shownMark, _sequencesOf(volume))), "")
+
+
+def shownSlicesOf(volume) -> Optional[tuple[int, tuple[int, ...]]]:
+    """Return which slices of a volume, or of the sequence item that it shows, are acquired.
+
+    See `sequences.acquiredSlicesOf`.
+    """
+    own = sequences.acquiredSlicesOf(volume)
+    shown = (sequences.acquiredSlicesOf(frames, shownNumber(frames)) for frames in _sequencesOf(volume))
+    return next((found for found in shown if found is not None), own)
+
+
+def _sequencesOf(volume) -> list:
+    """Return the sequences whose items a volume shows."""
+    if volume.GetScene() is None:
+        return []
+    return list(filter(None, (browser.GetSequenceNode(volume) for browser in _browsersOf(volume.GetScene()))))
 
 
 def _browsersOf(scene) -> list:
@@ -202,7 +265,8 @@ def _showLike(proxy, like) -> None:
     display.SetInterpolate(shown.GetInterpolate())
 
 
-def _placeBeside(node, like) -> None:
+def placeBeside(node, like) -> None:
+    """Give a node the parent of `like` in the subject hierarchy, so that a patient's study stays together."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
     item = hierarchy.GetItemByDataNode(like) if hierarchy else 0
     if not item:

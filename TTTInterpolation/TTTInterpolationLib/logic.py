@@ -13,16 +13,18 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
 from ttt4d.temporal.memory import CPU_VOXELS, GPU_VOXELS, estimated_memory_mib
+from ttt4d.through_plane.settings import SliceRunSettings
 
 from . import dependencies, volumes
 from .inputs import Inputs
-from .parameters import InputKind, TTTInterpolationParameterNode, settingsOf
+from .parameters import FillBetween, InputKind, TTTInterpolationParameterNode, settingsOf, sliceSettingsOf
 from .run import BlockingRun, Callbacks, EventLoopRun
-from .transfer import Outputs, Transfer
+from .slices_transfer import SlicesTransfer, checkGrid
+from .transfer import Outputs, PhasesTransfer, Transfer
 
 
 class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
-    """Computes the frames between the phases of a 4D image.
+    """Computes the frames between the phases of a 4D image, and the slices between thick ones.
 
     Examples
     --------
@@ -30,6 +32,7 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
     >>> frames = logic.process(phase0, phase1)  # doctest: +SKIP
     >>> settings = InterpolationSettings(frames=3, cyclic=True)  # doctest: +SKIP
     >>> frames = logic.processSequence(cine, settings=settings)  # doctest: +SKIP
+    >>> thin = logic.processSlices(volume, settings=SliceRunSettings(factor=4.0))  # doctest: +SKIP
     """
 
     # Runs under way, by the ID of their parameter node: several panels of one scene share it, and so its one run.
@@ -41,7 +44,8 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
 
     def process(self, phase0, phase1, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                 waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
-                callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+                callbacks: Optional[Callbacks] = None, slices: Optional[SliceRunSettings] = None,
+                ) -> Union[EventLoopRun, object, None]:
         """Interpolate between two volumes of the scene.
 
         Parameters
@@ -62,6 +66,8 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
             Where images are passed to the engine; the system's place for temporary files if empty.
         callbacks : Callbacks, optional
             What is called during the run and at its end.
+        slices : SliceRunSettings, optional
+            Which slices are computed in each frame. If None, the frames have the slices of the phases.
 
         Returns
         -------
@@ -76,12 +82,15 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         JobError
             If the run failed.
         """
-        return self._process(Inputs.pair(phase0, phase1), Outputs(outputSequence, displacementSequence), settings,
-                             waitForCompletion, temporaryFolder, callbacks)
+        transfer = PhasesTransfer(slicer.mrmlScene, Inputs.pair(phase0, phase1),
+                                  Outputs(outputSequence, displacementSequence), settings or InterpolationSettings(),
+                                  slices)
+        return self._process(transfer, waitForCompletion, temporaryFolder, callbacks)
 
     def processSequence(self, sequence, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                         waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
-                        callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+                        callbacks: Optional[Callbacks] = None, slices: Optional[SliceRunSettings] = None,
+                        ) -> Union[EventLoopRun, object, None]:
         """Interpolate between each two neighbouring phases of a sequence of volumes.
 
         Parameters
@@ -93,8 +102,41 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         --------
         process : All other parameters are the same.
         """
-        return self._process(Inputs.fromSequence(sequence), Outputs(outputSequence, displacementSequence), settings,
-                             waitForCompletion, temporaryFolder, callbacks)
+        transfer = PhasesTransfer(slicer.mrmlScene, Inputs.fromSequence(sequence),
+                                  Outputs(outputSequence, displacementSequence), settings or InterpolationSettings(),
+                                  slices)
+        return self._process(transfer, waitForCompletion, temporaryFolder, callbacks)
+
+    def processSlices(self, volume, output=None, settings: Optional[SliceRunSettings] = None,
+                      waitForCompletion: bool = True, segmentation=None, temporaryFolder: str = "",
+                      callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+        """Compute thin slices between the slices of a volume, or of each volume of a sequence.
+
+        Parameters
+        ----------
+        volume : vtkMRMLScalarVolumeNode or vtkMRMLSequenceNode
+            Its slices are too far apart.
+        output : vtkMRMLScalarVolumeNode or vtkMRMLSequenceNode, optional
+            Takes the result, which is of the same type as `volume`; see `outputSequence` of `process`.
+        settings : SliceRunSettings, optional
+            The engine's settings; by default the slices are four times as close.
+        segmentation : vtkMRMLSegmentationNode, optional
+            A segmentation drawn on the volume. It is carried to the new slices, as a new segmentation node.
+
+        Returns
+        -------
+        vtkMRMLScalarVolumeNode or vtkMRMLSequenceNode or None or EventLoopRun
+            As of `process`, with a volume for a volume.
+
+        See Also
+        --------
+        process : All other parameters, and what is raised, are the same.
+        """
+        inputs = Inputs.thick(volume)
+        chosen = Outputs(frames=output) if inputs.isSequence else Outputs(volume=output)
+        transfer = SlicesTransfer(slicer.mrmlScene, inputs, chosen, settings or SliceRunSettings(factor=4.0),
+                                  segmentation)
+        return self._process(transfer, waitForCompletion, temporaryFolder, callbacks)
 
     def apply(self, parameterNode, callbacks: Callbacks) -> EventLoopRun:
         """Start a run with the choices of a parameter node, beside the event loop.
@@ -112,14 +154,15 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         def finished(outcome, outputs: Optional[Outputs]) -> None:
             del self._running[key]
             if outputs is not None:
-                parameterNode.outputSequence = outputs.frames
-                if outputs.displacements is not None:
-                    parameterNode.displacementSequence = outputs.displacements
+                for name, node in (("outputSequence", outputs.frames), ("outputVolume", outputs.volume),
+                                   ("displacementSequence", outputs.displacements)):
+                    if node is not None:
+                        parameterNode.setValue(name, node)
             parameterNode.Modified()
             callbacks.finished(outcome, outputs)
 
-        run = self._process(_inputsOf(parameterNode), _outputsOf(parameterNode), settingsOf(parameterNode), False,
-                            parameterNode.advanced.temporaryFolder, dataclasses.replace(callbacks, finished=finished))
+        run = self._process(_transferOf(parameterNode), False, parameterNode.advanced.temporaryFolder,
+                            dataclasses.replace(callbacks, finished=finished))
         self._running[key] = run
         parameterNode.Modified()
         return run
@@ -131,27 +174,25 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
     def problem(self, parameterNode) -> str:
         """Return why the choices of a parameter node cannot be run, in one sentence; an empty text if they can."""
         try:
-            settingsOf(parameterNode)
-            _checkOutputs(_inputsOf(parameterNode), _outputsOf(parameterNode))
+            _transferOf(parameterNode)
         except UserError as error:
             return str(error)
         return ""
 
-    def _process(self, inputs: Inputs, chosen: Outputs, settings: Optional[InterpolationSettings],
-                 waitForCompletion: bool, temporaryFolder: str, callbacks: Optional[Callbacks]):
-        _checkOutputs(inputs, chosen)
+    def _process(self, transfer: Transfer, waitForCompletion: bool, temporaryFolder: str,
+                 callbacks: Optional[Callbacks]):
         dependencies.check()
-        transfer = Transfer(slicer.mrmlScene, inputs, chosen, settings or InterpolationSettings(), temporaryFolder)
+        transfer.makeFolder(temporaryFolder)
         if waitForCompletion:
             outputs = BlockingRun(transfer, callbacks).wait()
-            return outputs and outputs.frames
+            return outputs and outputs.result
         run = EventLoopRun(transfer, callbacks)
         run.start()
         return run
 
 
 def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
-    """Return the estimated memory of a run on its device, in MiB; None before the inputs are chosen.
+    """Return the estimated memory of a run between phases on its device, in MiB; None before the inputs are chosen.
 
     Parameters
     ----------
@@ -160,6 +201,8 @@ def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
     hasCard : bool
         Whether the device `auto` stands for a graphics card.
     """
+    if parameterNode.fillBetween is FillBetween.slices:
+        return None
     if parameterNode.inputKind is InputKind.sequence:
         sequence = parameterNode.sequence
         volume = sequence and sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0)
@@ -175,19 +218,33 @@ def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
     return estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
 
 
-def _inputsOf(parameterNode) -> Inputs:
+def inputsOf(parameterNode) -> Inputs:
+    """Return the volumes that a parameter node has chosen. Raises `InputError` if they cannot be used."""
+    if parameterNode.fillBetween is FillBetween.slices:
+        return Inputs.thick(parameterNode.thick)
     if parameterNode.inputKind is InputKind.sequence:
         return Inputs.fromSequence(parameterNode.sequence)
     return Inputs.pair(parameterNode.phase0, parameterNode.phase1)
 
 
-def _outputsOf(parameterNode) -> Outputs:
-    return Outputs(parameterNode.outputSequence, parameterNode.displacementSequence)
+def resultOf(parameterNode):
+    """Return the node with the result for the choices of a parameter node, a sequence or a volume; None before a run."""
+    single = parameterNode.thick is None or not parameterNode.thick.IsA("vtkMRMLSequenceNode")
+    if parameterNode.fillBetween is FillBetween.slices and single:
+        return parameterNode.outputVolume
+    return parameterNode.outputSequence
 
 
-def _checkOutputs(inputs: Inputs, chosen: Outputs) -> None:
-    """Raise `InputError` if the chosen outputs are in the way of the inputs or of each other."""
-    if inputs.isSequence and inputs.nodes[0] in (chosen.frames, chosen.displacements):
-        raise InputError(_("The output would overwrite the input sequence: choose another output."))
-    if chosen.frames is not None and chosen.frames is chosen.displacements:
-        raise InputError(_("Frames and displacements cannot go into one sequence: choose two."))
+def _transferOf(parameterNode) -> Transfer:
+    """Return the transfer for the choices of a parameter node. Raises `UserError` if they are not valid."""
+    scene, inputs = slicer.mrmlScene, inputsOf(parameterNode)
+    if parameterNode.fillBetween is FillBetween.slices:
+        settings = sliceSettingsOf(parameterNode)
+        chosen = Outputs(**{"frames" if inputs.isSequence else "volume": resultOf(parameterNode)})
+        return SlicesTransfer(scene, inputs, chosen, settings, parameterNode.thickSegmentation)
+    slices = None
+    if parameterNode.fillBetween is FillBetween.both:
+        slices = sliceSettingsOf(parameterNode)
+        checkGrid(inputs.phases[0], slices)
+    return PhasesTransfer(scene, inputs, Outputs(parameterNode.outputSequence, parameterNode.displacementSequence),
+                          settingsOf(parameterNode), slices)

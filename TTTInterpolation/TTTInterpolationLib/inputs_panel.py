@@ -1,0 +1,91 @@
+"""The part of the panel where images are chosen: which controls an axis needs, and what is known of the slices."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+from ttt4d.errors import UserError
+
+from . import segmentations, volumes
+from .logic import inputsOf
+from .parameters import FillBetween, InputKind, sliceSettingsOf
+from .slices_transfer import checkGrid
+
+
+class InputsPanel:
+    """Shows the controls that the choices of a parameter node need, and hides the others.
+
+    Parameters
+    ----------
+    ui : object
+        The panel's widgets, by name.
+    """
+
+    def __init__(self, ui) -> None:
+        self._ui = ui
+        self._parameterNode = None
+        ui.swapButton.connect("clicked(bool)", self.onSwapButton)
+        ui.thickSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onThickChanged)
+
+    def refresh(self, parameterNode) -> None:
+        """Show the controls for the choices of a parameter node; None for none."""
+        self._parameterNode = node = parameterNode
+        if node is None:
+            return
+        ui, axis = self._ui, node.fillBetween
+        phases, slices = axis is not FillBetween.slices, axis is not FillBetween.phases
+        sequence = phases and node.inputKind is InputKind.sequence
+        pair = phases and not sequence
+        one = slices and not phases
+        thickSequence = one and node.thick is not None and node.thick.IsA("vtkMRMLSequenceNode")
+        for visible, widgets in (
+                (phases, (ui.inputKindLabel, ui.inputKindComboBox, ui.framesLabel, ui.framesSpinBox, ui.timesLabel,
+                          ui.timesLineEdit, ui.displacementLabel, ui.displacementSelector, ui.phasesAdaptationBox,
+                          ui.learningRateLabel, ui.learningRateSpinBox, ui.canvasLabel, ui.canvasSpinBox)),
+                (pair, (ui.phase0Label, ui.phase0Selector, ui.phase1Label, ui.phase1Selector, ui.swapButton)),
+                (sequence, (ui.sequenceLabel, ui.sequenceSelector, ui.cyclicCheckBox)),
+                (one, (ui.thickLabel, ui.thickSelector, ui.segmentationLabel, ui.segmentationSelector)),
+                (slices, (ui.factorLabel, ui.factorSpinBox, ui.spacingLabel, ui.spacingSpinBox, ui.slicesLabel,
+                          ui.slicesComboBox, ui.thicknessSpinBox, ui.slicesHintLabel, ui.slicesAdaptationBox,
+                          ui.slicesLearningRateLabel, ui.slicesLearningRateSpinBox, ui.axisLabel, ui.axisComboBox,
+                          ui.forceCheckBox)),
+                (phases or thickSequence, (ui.outputLabel, ui.outputSelector)),
+                (one and not thickSequence, (ui.outputVolumeLabel, ui.outputVolumeSelector))):
+            for widget in widgets:
+                widget.visible = visible
+        ui.framesSpinBox.enabled = not node.output.times.strip()
+        ui.factorSpinBox.enabled = not node.betweenSlices.spacing
+        ui.thicknessSpinBox.enabled = node.betweenSlices.slices.value != "gap"
+        ui.slicesSchemeComboBox.enabled = thickSequence
+        ui.slicesHintLabel.text = slicesHint(node) if slices else ""
+
+    def onSwapButton(self, checked=False) -> None:
+        """Exchange the two phases."""
+        node = self._parameterNode
+        node.phase0, node.phase1 = node.phase1, node.phase0
+
+    def onThickChanged(self, volume) -> None:
+        """Offer the segmentation that was drawn on a volume when the volume is chosen."""
+        node = self._parameterNode
+        if node is not None and volume is not None and node.thickSegmentation is None:
+            node.thickSegmentation = segmentations.drawnOn(volume)
+
+
+def slicesHint(parameterNode) -> str:
+    """Return what is known of the slices of the chosen volume, and how many there will be; empty before a choice."""
+    try:
+        volume = inputsOf(parameterNode).phases[0]
+        settings = sliceSettingsOf(parameterNode)
+        count = checkGrid(volume, settings)
+    except UserError:  # the Apply button says why
+        return ""
+    from ttt4d.through_plane.grid import slice_axis  # needs NumPy, without which Slicer starts
+
+    geometry = volumes.geometryOf(volume)
+    axis = slice_axis(geometry, settings.axis)
+    old, spacing = geometry.shape[axis], geometry.spacing[axis]
+    thickness = volumes.sliceThicknessOf(volume)
+    told = (_("the header does not say how thick") if thickness is None
+            else _("{thickness:.3g} mm thick, as the header says").format(thickness=thickness))
+    return _("{old} slices, {spacing:.3g} mm apart, {told}: {new} slices, {wanted:.3g} mm apart.").format(
+        old=old, spacing=spacing, told=told, new=count, wanted=spacing * (old - 1) / (count - 1))
