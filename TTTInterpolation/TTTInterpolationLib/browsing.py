@@ -38,7 +38,7 @@ def place(scene, built, chosen=None, inputs=(), beside=None):
         built.SetName(scene.GenerateUniqueName(built.GetName()))
         return scene.AddNode(built)
     chosen.RemoveAllDataNodes()
-    chosen.CopySequenceIndex(sequences.newSequence(chosen.GetName()))
+    sequences.copyIndex(built, chosen)
     for n in range(built.GetNumberOfDataNodes()):
         chosen.SetDataNodeAtValue(built.GetNthDataNode(n), built.GetNthIndexValue(n))
     return chosen

@@ -39,16 +39,16 @@ class InputsPanel:
         one = slices and not phases
         thickSequence = one and node.thick is not None and node.thick.IsA("vtkMRMLSequenceNode")
         for visible, widgets in (
-                (phases, (ui.inputKindLabel, ui.inputKindComboBox, ui.framesLabel, ui.framesSpinBox, ui.timesLabel,
+                (phases, (ui.inputKindComboBox, ui.framesLabel, ui.framesSpinBox, ui.timesLabel,
                           ui.timesLineEdit, ui.displacementLabel, ui.displacementSelector, ui.phasesAdaptationBox,
                           ui.learningRateLabel, ui.learningRateSpinBox, ui.canvasLabel, ui.canvasSpinBox)),
                 (pair, (ui.phase0Label, ui.phase0Selector, ui.phase1Label, ui.phase1Selector, ui.swapButton)),
                 (sequence, (ui.sequenceLabel, ui.sequenceSelector, ui.cyclicCheckBox)),
                 (one, (ui.thickLabel, ui.thickSelector, ui.segmentationLabel, ui.segmentationSelector)),
                 (slices, (ui.factorLabel, ui.factorSpinBox, ui.spacingLabel, ui.spacingSpinBox, ui.slicesLabel,
-                          ui.slicesComboBox, ui.thicknessSpinBox, ui.slicesHintLabel, ui.slicesAdaptationBox,
-                          ui.slicesLearningRateLabel, ui.slicesLearningRateSpinBox, ui.axisLabel, ui.axisComboBox,
-                          ui.forceCheckBox)),
+                          ui.slicesComboBox, ui.slicesHintLabel, ui.slicesAdaptationBox, ui.slicesLearningRateLabel,
+                          ui.slicesLearningRateSpinBox, ui.thicknessLabel, ui.thicknessSpinBox, ui.axisLabel,
+                          ui.axisComboBox, ui.forceCheckBox)),
                 (phases or thickSequence, (ui.outputLabel, ui.outputSelector)),
                 (one and not thickSequence, (ui.outputVolumeLabel, ui.outputVolumeSelector))):
             for widget in widgets:
@@ -57,7 +57,7 @@ class InputsPanel:
         ui.factorSpinBox.enabled = not node.betweenSlices.spacing
         ui.thicknessSpinBox.enabled = node.betweenSlices.slices.value != "gap"
         ui.slicesSchemeComboBox.enabled = thickSequence
-        ui.slicesHintLabel.text = slicesHint(node) if slices else ""
+        ui.slicesHintLabel.text, ui.slicesHintLabel.toolTip = slicesHint(node) if slices else ("", "")
 
     def onSwapButton(self, checked=False) -> None:
         """Exchange the two phases."""
@@ -71,21 +71,24 @@ class InputsPanel:
             node.thickSegmentation = segmentations.drawnOn(volume)
 
 
-def slicesHint(parameterNode) -> str:
-    """Return what is known of the slices of the chosen volume, and how many there will be; empty before a choice."""
+def slicesHint(parameterNode) -> tuple[str, str]:
+    """Return what is known of the chosen slices and how many there will be, in short and as a sentence."""
     try:
         volume = inputsOf(parameterNode).phases[0]
         settings = sliceSettingsOf(parameterNode)
-        count = checkGrid(volume, settings)
+        new = checkGrid(volume, settings)
     except UserError:  # the Apply button says why
-        return ""
+        return "", ""
     from ttt4d.through_plane.grid import slice_axis  # needs NumPy, without which Slicer starts
 
     geometry = volumes.geometryOf(volume)
     axis = slice_axis(geometry, settings.axis)
-    old, spacing = geometry.shape[axis], geometry.spacing[axis]
-    thickness = volumes.sliceThicknessOf(volume)
-    told = (_("the header does not say how thick") if thickness is None
-            else _("{thickness:.3g} mm thick, as the header says").format(thickness=thickness))
-    return _("{old} slices, {spacing:.3g} mm apart, {told}: {new} slices, {wanted:.3g} mm apart.").format(
-        old=old, spacing=spacing, told=told, new=count, wanted=spacing * (old - 1) / (count - 1))
+    old, spacing, thickness = geometry.shape[axis], geometry.spacing[axis], volumes.sliceThicknessOf(volume)
+    if thickness is None:
+        short, told = _("thickness not told"), _("the header does not say how thick")
+    else:
+        short = _("{thickness:.3g} mm thick (header)").format(thickness=thickness)
+        told = _("{thickness:.3g} mm thick, as the header says").format(thickness=thickness)
+    return (_("{old} to {new} slices, {told}").format(old=old, new=new, told=short),
+            _("{old} slices, {spacing:.3g} mm apart, {told}. The result has {new} slices, {wanted:.3g} mm apart.").format(
+                old=old, spacing=spacing, told=told, new=new, wanted=spacing * (old - 1) / (new - 1)))

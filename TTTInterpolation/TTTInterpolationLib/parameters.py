@@ -63,7 +63,7 @@ class FillBetween(enum.Enum):
 
     def label(self) -> str:
         """Return the text of the choice in the panel."""
-        return {"phases": _("Phases"), "slices": _("Slices"), "both": _("Both: phases and slices")}[self.value]
+        return {"phases": _("Phases"), "slices": _("Slices"), "both": _("Both")}[self.value]
 
 
 class SliceKind(enum.Enum):
@@ -97,7 +97,7 @@ class InputKind(enum.Enum):
 
     def label(self) -> str:
         """Return the text of the choice in the panel."""
-        return _("Two phases") if self is InputKind.pair else _("Sequence (each neighbouring pair)")
+        return _("Two phases") if self is InputKind.pair else _("Sequence")
 
 
 @parameterPack

@@ -34,6 +34,13 @@ def newSequence(name: str) -> "slicer.vtkMRMLSequenceNode":
     return sequence
 
 
+def copyIndex(source, target) -> None:
+    """Give an empty sequence the name, unit and type of the index of another one."""
+    target.SetIndexName(source.GetIndexName())
+    target.SetIndexUnit(source.GetIndexUnit())
+    target.SetIndexType(source.GetIndexType())
+
+
 def addItem(sequence, node, index: float, acquired: bool) -> None:
     """Put a copy of a node into a sequence, marked as acquired or synthetic. `index` is its position in percent."""
     addItemAs(sequence, node, f"{index:.6g}", acquired, f"{index:.0f} %")

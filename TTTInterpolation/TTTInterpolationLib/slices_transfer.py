@@ -84,8 +84,7 @@ class SlicesTransfer(Transfer):
 
     def _placeSequence(self, name: str):
         given, built = self._inputs.nodes[0], sequences.newSequence(name)
-        built.CopySequenceIndex(given)
-        built.RemoveAllDataNodes()
+        sequences.copyIndex(given, built)
         built.SetAttribute(sequences.AXIS, sequences.SLICES_ONLY)
         for number, volume in enumerate(self._volumes):
             sequences.addItemAs(built, volume, given.GetNthIndexValue(number), acquired=False)
