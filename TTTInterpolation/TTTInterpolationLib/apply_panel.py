@@ -32,6 +32,7 @@ class ApplyPanel:
         self._onResult = onResult
         self._parameterNode = None
         self._run = None  # the one that this panel started
+        self._onDone: Callable[[object], None] = lambda outputs: None
         self._installing = False
         self._progress = ProgressView(ui.progressBar, ui.statusLabel)
         ui.applyButton.connect("clicked(bool)", self.onApplyButton)
@@ -66,9 +67,23 @@ class ApplyPanel:
             self._progress.say(_("Cancelling"))
             run.cancel()
             return
+        self.start(self._logic.apply, lambda outputs: self._onResult(outputs.result))
+
+    def start(self, begin: Callable, onDone: Callable[[object], None]) -> None:
+        """Start a run and show how it goes.
+
+        Parameters
+        ----------
+        begin : callable
+            A method of the logic that takes a parameter node and callbacks, and returns the run.
+        onDone : callable
+            Called with what the run has made, if it succeeds.
+        """
         with slicer.util.tryWithErrorDisplay(_("The computation could not be started."), waitCursor=False):
+            node = self._parameterNode
             self._installPackages()
-            self._run = self._logic.apply(node, Callbacks(self._progress.update, self._log, self._onFinished))
+            self._run = begin(node, Callbacks(self._progress.update, self._log, self._onFinished))
+            self._onDone = onDone
             self._ui.logTextEdit.clear()
             self._progress.begin()
 
@@ -96,16 +111,11 @@ class ApplyPanel:
         for line in messages:
             self._log(line)
         if outputs is not None:
-            self._progress.end(" ".join([_summary(outputs, self._progress.elapsed), *messages]))
-            self._onResult(outputs.result)
+            summary = _("{what} in {time}.").format(what=outputs.summary, time=clock(self._progress.elapsed))
+            self._progress.end(" ".join([summary, *messages]))
+            self._onDone(outputs)
             return
         self._progress.end(outcome.message)
         if outcome.kind in ("user", "bug"):
             logging.error("%s\n%s", outcome.message, outcome.log)
             slicer.util.errorDisplay(outcome.message, detailedText=outcome.log)
-
-
-def _summary(outputs, seconds: float) -> str:
-    if outputs.frames is not None:
-        return _("{n} frames in {time}.").format(n=outputs.frames.GetNumberOfDataNodes(), time=clock(seconds))
-    return _("{name} in {time}.").format(name=outputs.volume.GetName(), time=clock(seconds))

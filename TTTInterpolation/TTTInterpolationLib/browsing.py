@@ -139,17 +139,57 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
     return browser
 
 
+def follow(frames, sequence, like, editable: bool = False):
+    """Let the browser of the frames play another sequence in step with them, and return its proxy.
+
+    Parameters
+    ----------
+    frames : vtkMRMLSequenceNode
+        A result in the scene, with a browser.
+    sequence : vtkMRMLSequenceNode
+        What is played, with the index of the frames.
+    like : vtkMRMLScalarVolumeNode
+        The input volume; see `browse`.
+    editable : bool
+        Whether what the user changes on the proxy is written into the item that is shown, and into no other.
+    """
+    browser = browserOf(frames)
+    browser.AddSynchronizedSequenceNode(sequence)
+    browser.SetSaveChanges(sequence, editable)
+    _sequencesLogic(frames.GetScene()).UpdateProxyNodesFromSequences(browser)
+    proxy = browser.GetProxyNode(sequence)
+    if hasattr(proxy, "SetAndObserveTransformNodeID"):
+        proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+    placeBeside(proxy, like)
+    placeBeside(sequence, like)
+    return proxy
+
+
+def displacementsOf(frames):
+    """Return the displacements that the browser of the frames plays in step with them, or None."""
+    browser = browserOf(frames)
+    return next((sequence for sequence in _synchronized(browser) if _moves(sequence)), None) if browser else None
+
+
+def _synchronized(browser) -> list:
+    shown = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(shown, False)
+    return [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]
+
+
+def _moves(sequence) -> bool:
+    return bool(sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode"))
+
+
 def _letGoOfEarlierDisplacements(browser, present) -> None:
     """Take the displacements of an earlier run out of the browser.
 
     They belong to earlier frames of the same inputs, not to those that the browser shows now. They stay in the scene,
     but no longer move anything. `present` lists the frames and, if there are new ones, their displacements.
     """
-    shown = vtk.vtkCollection()
-    browser.GetSynchronizedSequenceNodes(shown, False)
-    for sequence in [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]:
-        moves = sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode")
-        if moves and sequence not in present and sequences.inputsOf(sequence) == sequences.inputsOf(present[0]):
+    for sequence in _synchronized(browser):
+        if (_moves(sequence) and sequence not in present
+                and sequences.inputsOf(sequence) == sequences.inputsOf(present[0])):
             proxy = browser.GetProxyNode(sequence)
             browser.RemoveSynchronizedSequenceNode(sequence.GetID())
             if proxy:

@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from ttt4d.errors import UserError
 
 from . import segmentations, volumes
-from .logic import inputsOf
+from .chosen_runs import inputsOf
 from .parameters import FillBetween, InputKind, sliceSettingsOf
 from .slices_transfer import checkGrid
 
@@ -67,7 +67,11 @@ class InputsPanel:
     def onThickChanged(self, volume) -> None:
         """Offer the segmentation that was drawn on a volume when the volume is chosen."""
         node = self._parameterNode
-        if node is not None and volume is not None and node.thickSegmentation is None:
+        # Where the parameter node has this volume already, it is shown, not chosen.
+        if node is None or volume is None or node.thick is volume:
+            return
+        node.thick = volume
+        if node.thickSegmentation is None:
             node.thickSegmentation = segmentations.drawnOn(volume)
 
 
@@ -90,5 +94,5 @@ def slicesHint(parameterNode) -> tuple[str, str]:
         short = _("{thickness:.3g} mm thick (header)").format(thickness=thickness)
         told = _("{thickness:.3g} mm thick, as the header says").format(thickness=thickness)
     return (_("{old} to {new} slices, {told}").format(old=old, new=new, told=short),
-            _("{old} slices, {spacing:.3g} mm apart, {told}. The result has {new} slices, {wanted:.3g} mm apart.").format(
-                old=old, spacing=spacing, told=told, new=new, wanted=spacing * (old - 1) / (new - 1)))
+            _("{old} slices, {spacing:.3g} mm apart, {told}. The result has {new} slices, {wanted:.3g} mm "
+              "apart.").format(old=old, spacing=spacing, told=told, new=new, wanted=spacing * (old - 1) / (new - 1)))

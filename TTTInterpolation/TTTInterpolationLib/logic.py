@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 import slicer
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
 from ttt4d.temporal.memory import CPU_VOXELS, GPU_VOXELS, estimated_memory_mib
 from ttt4d.through_plane.settings import SliceRunSettings
 
-from . import dependencies, volumes
+from . import volumes
+from .carry_transfer import Carried, CarryTransfer, Wanted
+from .chosen_runs import ChosenRuns, runTransfer
 from .inputs import Inputs
-from .parameters import FillBetween, InputKind, TTTInterpolationParameterNode, settingsOf, sliceSettingsOf
-from .run import BlockingRun, Callbacks, EventLoopRun
-from .slices_transfer import SlicesTransfer, checkGrid
-from .transfer import Outputs, PhasesTransfer, Transfer
+from .parameters import FillBetween, InputKind, TTTInterpolationParameterNode
+from .run import Callbacks, EventLoopRun
+from .slices_transfer import SlicesTransfer
+from .transfer import Outputs, PhasesTransfer
 
 
-class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
+class TTTInterpolationLogic(ScriptedLoadableModuleLogic, ChosenRuns):
     """Computes the frames between the phases of a 4D image, and the slices between thick ones.
 
     Examples
@@ -34,9 +33,6 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
     >>> frames = logic.processSequence(cine, settings=settings)  # doctest: +SKIP
     >>> thin = logic.processSlices(volume, settings=SliceRunSettings(factor=4.0))  # doctest: +SKIP
     """
-
-    # Runs under way, by the ID of their parameter node: several panels of one scene share it, and so its one run.
-    _running: dict[str, EventLoopRun] = {}
 
     def getParameterNode(self) -> TTTInterpolationParameterNode:
         """Return the parameter node of the scene, with typed access to every choice."""
@@ -85,7 +81,7 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         transfer = PhasesTransfer(slicer.mrmlScene, Inputs.pair(phase0, phase1),
                                   Outputs(outputSequence, displacementSequence), settings or InterpolationSettings(),
                                   slices)
-        return self._process(transfer, waitForCompletion, temporaryFolder, callbacks)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
     def processSequence(self, sequence, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                         waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
@@ -105,7 +101,7 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         transfer = PhasesTransfer(slicer.mrmlScene, Inputs.fromSequence(sequence),
                                   Outputs(outputSequence, displacementSequence), settings or InterpolationSettings(),
                                   slices)
-        return self._process(transfer, waitForCompletion, temporaryFolder, callbacks)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
     def processSlices(self, volume, output=None, settings: Optional[SliceRunSettings] = None,
                       waitForCompletion: bool = True, segmentation=None, temporaryFolder: str = "",
@@ -136,59 +132,37 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         chosen = Outputs(frames=output) if inputs.isSequence else Outputs(volume=output)
         transfer = SlicesTransfer(slicer.mrmlScene, inputs, chosen, settings or SliceRunSettings(factor=4.0),
                                   segmentation)
-        return self._process(transfer, waitForCompletion, temporaryFolder, callbacks)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
-    def apply(self, parameterNode, callbacks: Callbacks) -> EventLoopRun:
-        """Start a run with the choices of a parameter node, beside the event loop.
+    def carry(self, frames, source=None, models: bool = False, maps: Sequence[str] = (),
+              waitForCompletion: bool = True, temporaryFolder: str = "", callbacks: Optional[Callbacks] = None,
+              weights: str = "") -> Union[EventLoopRun, Carried, None]:
+        """Carry a segmentation, a model or markups of phase 0 to every frame of a result, and measure.
 
-        The result becomes the output of the parameter node. Its panels see the start and the end of the run, because
-        the parameter node is modified. Raises `UserError` if the choices are not valid.
+        Parameters
+        ----------
+        frames : vtkMRMLSequenceNode
+            A result between phases, whose inputs are in the scene.
+        source : vtkMRMLNode, optional
+            A segmentation, a model or markups.
+        models : bool
+            Whether segments are also carried as models with point correspondence.
+        maps : sequence of str
+            Names of `maps.MAPS`.
+        weights : str
+            Path of the weights file of the result, if it is not a packaged one.
+
+        Returns
+        -------
+        Carried or None or EventLoopRun
+            As of `process`.
+
+        See Also
+        --------
+        process : All other parameters, and what is raised, are the same.
         """
-        reason = self.problem(parameterNode)
-        if self.runOf(parameterNode):
-            reason = _("A computation with these choices is under way: wait for its end, or cancel it.")
-        if reason:
-            raise InputError(reason)
-        key = parameterNode.parameterNode.GetID()
-
-        def finished(outcome, outputs: Optional[Outputs]) -> None:
-            del self._running[key]
-            if outputs is not None:
-                for name, node in (("outputSequence", outputs.frames), ("outputVolume", outputs.volume),
-                                   ("displacementSequence", outputs.displacements)):
-                    if node is not None:
-                        parameterNode.setValue(name, node)
-            parameterNode.Modified()
-            callbacks.finished(outcome, outputs)
-
-        run = self._process(_transferOf(parameterNode), False, parameterNode.advanced.temporaryFolder,
-                            dataclasses.replace(callbacks, finished=finished))
-        self._running[key] = run
-        parameterNode.Modified()
-        return run
-
-    def runOf(self, parameterNode) -> Optional[EventLoopRun]:
-        """Return the run under way with this parameter node, whichever panel started it; None if there is none."""
-        return self._running.get(parameterNode.parameterNode.GetID())
-
-    def problem(self, parameterNode) -> str:
-        """Return why the choices of a parameter node cannot be run, in one sentence; an empty text if they can."""
-        try:
-            _transferOf(parameterNode)
-        except UserError as error:
-            return str(error)
-        return ""
-
-    def _process(self, transfer: Transfer, waitForCompletion: bool, temporaryFolder: str,
-                 callbacks: Optional[Callbacks]):
-        dependencies.check()
-        transfer.makeFolder(temporaryFolder)
-        if waitForCompletion:
-            outputs = BlockingRun(transfer, callbacks).wait()
-            return outputs and outputs.result
-        run = EventLoopRun(transfer, callbacks)
-        run.start()
-        return run
+        transfer = CarryTransfer(slicer.mrmlScene, frames, Wanted(source, models, tuple(maps)), weights)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
 
 def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
@@ -216,35 +190,3 @@ def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
     onCard = device.startswith("cuda") or device == "auto" and hasCard
     most = GPU_VOXELS if onCard else CPU_VOXELS
     return estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
-
-
-def inputsOf(parameterNode) -> Inputs:
-    """Return the volumes that a parameter node has chosen. Raises `InputError` if they cannot be used."""
-    if parameterNode.fillBetween is FillBetween.slices:
-        return Inputs.thick(parameterNode.thick)
-    if parameterNode.inputKind is InputKind.sequence:
-        return Inputs.fromSequence(parameterNode.sequence)
-    return Inputs.pair(parameterNode.phase0, parameterNode.phase1)
-
-
-def resultOf(parameterNode):
-    """Return the node with the result for the choices of a parameter node, a sequence or a volume; None before a run."""
-    single = parameterNode.thick is None or not parameterNode.thick.IsA("vtkMRMLSequenceNode")
-    if parameterNode.fillBetween is FillBetween.slices and single:
-        return parameterNode.outputVolume
-    return parameterNode.outputSequence
-
-
-def _transferOf(parameterNode) -> Transfer:
-    """Return the transfer for the choices of a parameter node. Raises `UserError` if they are not valid."""
-    scene, inputs = slicer.mrmlScene, inputsOf(parameterNode)
-    if parameterNode.fillBetween is FillBetween.slices:
-        settings = sliceSettingsOf(parameterNode)
-        chosen = Outputs(**{"frames" if inputs.isSequence else "volume": resultOf(parameterNode)})
-        return SlicesTransfer(scene, inputs, chosen, settings, parameterNode.thickSegmentation)
-    slices = None
-    if parameterNode.fillBetween is FillBetween.both:
-        slices = sliceSettingsOf(parameterNode)
-        checkGrid(inputs.phases[0], slices)
-    return PhasesTransfer(scene, inputs, Outputs(parameterNode.outputSequence, parameterNode.displacementSequence),
-                          settingsOf(parameterNode), slices)

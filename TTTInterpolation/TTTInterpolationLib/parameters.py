@@ -26,6 +26,8 @@ from ttt4d.temporal.auxiliary import TASKS
 from ttt4d.through_plane.auxiliary import TASKS as SLICE_TASKS
 from ttt4d.through_plane.settings import AUTO, AXES, GAP, THICK, SliceAdaptationSettings, SliceRunSettings
 
+from .maps import MAPS, titleOf
+
 _DEFAULTS = InterpolationSettings()
 _SLICE_DEFAULTS = SliceRunSettings(factor=4.0)
 
@@ -100,6 +102,18 @@ class InputKind(enum.Enum):
         return _("Two phases") if self is InputKind.pair else _("Sequence")
 
 
+class MapChoice(enum.Enum):
+    """The maps of the motion that are computed; a value is a tuple of their names."""
+
+    none = ()
+    displacement, jacobian, strain_1, strain_2, strain_3, confidence = ((name,) for name in MAPS)
+    every = MAPS
+
+    def label(self) -> str:
+        """Return the text of the choice in the panel."""
+        return {"none": _("none"), "every": _("all")}.get(self.name) or titleOf(self.name)
+
+
 @parameterPack
 class AdaptationParameters:
     """How the network adapts to the images.
@@ -166,12 +180,25 @@ class AdvancedParameters:
     temporaryFolder: str = ""
 
 
+@parameterPack
+class CarryParameters:
+    """What is carried and measured with the motion.
+
+    `models`: whether segments are also carried as models with point correspondence.
+    """
+
+    models: bool = False
+    maps: MapChoice = MapChoice.none
+
+
 @parameterNodeWrapper
 class TTTInterpolationParameterNode:
     """All choices of the panel.
 
     Between phases, `inputKind` says whether `phase0` and `phase1` are read, or `sequence`. Between slices, `thick` is
     read: a volume or a sequence of volumes. `thickSegmentation` was drawn on it, and is carried to the new slices.
+
+    `carrySource` is a segmentation, model or markups of phase 0, which is carried to all frames of `outputSequence`.
 
     If there is no `outputSequence` or `outputVolume`, a new one is made. If there is no `displacementSequence`, no
     displacements are computed.
@@ -193,6 +220,8 @@ class TTTInterpolationParameterNode:
     outputSequence: vtkMRMLSequenceNode
     outputVolume: vtkMRMLScalarVolumeNode
     displacementSequence: vtkMRMLSequenceNode
+    carrySource: vtkMRMLNode
+    carry: CarryParameters
 
 
 # The parameters of each axis: the packs, and the members of the wrapper that are settings of the engine.
@@ -206,13 +235,14 @@ def _names(packs) -> dict[str, str]:
     for name, kind in typing.get_type_hints(TTTInterpolationParameterNode).items():
         if kind in packs:
             names.update({member: f"{name}.{member}" for member in typing.get_type_hints(kind)})
-        elif kind not in sum(_PACKS.values(), ()):
+        elif not name.startswith("carry") and kind not in sum(_PACKS.values(), ()):
             names[name] = name
     return names
 
 
 _NAMES = {axis: _names(packs) for axis, packs in _PACKS.items()}
-ALL_NAMES = {name for names in _NAMES.values() for name in names.values()}
+ALL_NAMES = {name for names in _NAMES.values() for name in names.values()} | {
+    "carrySource", *(f"carry.{member}" for member in typing.get_type_hints(CarryParameters))}
 
 
 def settingsOf(parameterNode) -> InterpolationSettings:

@@ -7,6 +7,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from . import browsing, sequences
+from .carry_transfer import SOURCE
 
 _CHART = sequences.PREFIX + "LossChart"  # role of the chart that belongs to a result
 
@@ -88,7 +89,27 @@ def lossChart(result) -> "slicer.vtkMRMLPlotChartNode":
 
 def showLosses(result) -> None:
     """Show the chart of the adaptation in a layout with a plot."""
-    chart = lossChart(result)
+    showChart(lossChart(result))
+
+
+def showCarried(carried) -> None:
+    """Show what was carried in place of its source, the volumes over time, and the first map over the frames."""
+    for source in {sequence.GetNodeReference(SOURCE) for sequence in carried.sequences} - {None}:
+        if source.GetDisplayNode():
+            source.GetDisplayNode().SetVisibility(False)
+    if carried.measures is not None:
+        showChart(carried.measures.chart)
+    for sequence in list(carried.maps.values())[:1]:
+        proxy = browsing.proxyOf(sequence)
+        if _layoutManager() is not None:
+            slicer.util.setSliceViewerLayers(foreground=proxy, foregroundOpacity=0.5)
+        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(proxy)
+        if legend is not None:
+            legend.SetVisibility(True)
+
+
+def showChart(chart) -> None:
+    """Show a chart in a layout with a plot, if there is a main window."""
     if _layoutManager() is not None:
         slicer.modules.plots.logic().ShowChartInLayout(chart)
 

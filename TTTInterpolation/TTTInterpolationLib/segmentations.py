@@ -85,9 +85,9 @@ def writeLabels(segmentation, grid, place, path: str) -> Segments:
         inside = _inside(own.GetSegment(identity), reference)
         if np.any(labels[inside]):
             other = own.GetSegment(ids[int(labels[inside].max()) - 1]).GetName()
-            raise InputError(_("{first} and {second} of {name} overlap: carry one of them at a time, or separate them in "
-                               "the Segment Editor.").format(first=other, second=own.GetSegment(identity).GetName(),
-                                                             name=name))
+            raise InputError(_("{first} and {second} of {name} overlap: carry one of them at a time, or separate "
+                               "them in the Segment Editor.").format(
+                                   first=other, second=own.GetSegment(identity).GetName(), name=name))
         labels[inside] = number
     if not labels.any():
         raise InputError(_("{name} lies outside {volume}: choose a segmentation that was drawn on it.").format(
@@ -118,11 +118,7 @@ def readLabels(path: str, segments: Segments, grid) -> "slicer.vtkMRMLSegmentati
     grid : vtkMRMLScalarVolumeNode
         A volume with the grid of the label map.
     """
-    node = slicer.vtkMRMLLabelMapVolumeNode()
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetFileName(path)
-    if not storage.ReadData(node):
-        raise RuntimeError(f"The label map {os.path.basename(path)} could not be read.")
+    node = volumes.readLabelMap(path)
     labels = _reference(node, volumes.ijkToRas(grid))
     labels.GetPointData().SetScalars(node.GetImageData().GetPointData().GetScalars())
     carried = slicer.vtkMRMLSegmentationNode()

@@ -51,6 +51,13 @@ class Outputs:
         """The node that holds the images."""
         return self.frames or self.volume
 
+    @property
+    def summary(self) -> str:
+        """A few words about what was made."""
+        if self.frames is not None:
+            return _("{n} frames").format(n=self.frames.GetNumberOfDataNodes())
+        return self.volume.GetName()
+
 
 class Transfer:
     """Images on their way to the engine, and results on their way back.

@@ -6,13 +6,16 @@ Files need no conversion: a NRRD file says which of the two it uses, and MRML's 
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from ttt4d.errors import InputError
+
+if TYPE_CHECKING:
+    from ttt4d.images.volume import Geometry
 
 # What NRRD storage and sequence storage both accept.
 _SCALAR_TYPES = (vtk.VTK_UNSIGNED_CHAR, vtk.VTK_SHORT, vtk.VTK_UNSIGNED_SHORT, vtk.VTK_INT, vtk.VTK_UNSIGNED_INT,
@@ -105,6 +108,25 @@ def readDisplacement(path: str) -> "slicer.vtkMRMLGridTransformNode":
     return node
 
 
+def readLabelMap(path: str) -> "slicer.vtkMRMLLabelMapVolumeNode":
+    """Read a label map outside any scene."""
+    node = slicer.vtkMRMLLabelMapVolumeNode()
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(path)
+    if not storage.ReadData(node):
+        raise RuntimeError(f"The label map {os.path.basename(path)} could not be read.")
+    return node
+
+
+def arrayOf(volume):
+    """Return the voxels of a volume node as an array (k, j, i), not a copy."""
+    # Here and not above: Slicer starts without NumPy.
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image = volume.GetImageData()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
 def fromEngine(volume) -> "slicer.vtkMRMLScalarVolumeNode":
     """Return a volume of the engine as a volume node outside any scene.
 
@@ -132,7 +154,7 @@ def fromEngine(volume) -> "slicer.vtkMRMLScalarVolumeNode":
     return node
 
 
-def geometryOf(volume) -> "ttt4d.images.volume.Geometry":
+def geometryOf(volume) -> Geometry:
     """Return the grid of a volume node as the engine has it, in LPS, without its parent transform."""
     # Here and not above: Slicer starts without NumPy.
     from ttt4d.images.volume import Geometry

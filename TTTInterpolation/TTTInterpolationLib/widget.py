@@ -12,9 +12,11 @@ from slicer.util import VTKObservationMixin
 
 from . import review
 from .apply_panel import ApplyPanel
+from .carry_panel import CarryPanel
+from .chosen_runs import resultOf
 from .computer_panel import ComputerPanel
 from .inputs_panel import InputsPanel
-from .logic import TTTInterpolationLogic, resultOf
+from .logic import TTTInterpolationLogic
 from .review_panel import ReviewPanel
 from .text_controls import FolderLine, TextLine
 
@@ -43,6 +45,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._applyPanel = ApplyPanel(self.ui, self.logic, self._onResult)
         self._inputsPanel = InputsPanel(self.ui)
         self._reviewPanel = ReviewPanel(self.ui)
+        self._carryPanel = CarryPanel(self.ui, self.logic, self._applyPanel.start)
         self._computerPanel = ComputerPanel(self.ui, self._choose)
         # Not connectGui: before Slicer 5.10 it gives no tag, and nothing could be disconnected again.
         self._bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()
@@ -131,6 +134,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             control.show(node.getValue(name))
         self._computerPanel.refresh(node)
         self._reviewPanel.refresh(resultOf(node))
+        self._carryPanel.refresh(node)
 
     def _choose(self, name: str, value: str) -> None:
         if self._parameterNode:

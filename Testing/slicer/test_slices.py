@@ -1,4 +1,4 @@
-"""The axis between slices in the panel and from scripts: thin slices in real volume, sequence and segmentation nodes."""
+"""The axis between slices in the panel and from scripts, on real volume, sequence and segmentation nodes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import numpy as np
 import pytest
 import slicer
-import vtk
 
 import tools
-from ttt4d.errors import InputError, UserError
+from ttt4d.errors import InputError
 from ttt4d.through_plane.settings import SliceAdaptationSettings, SliceRunSettings
 from TTTInterpolationLib import browsing, segmentations, sequences, view_marks, volumes
 from TTTInterpolationLib.logic import TTTInterpolationLogic
@@ -69,7 +68,8 @@ def test_a_volume_node_has_the_geometry_that_the_engine_reads_from_its_file(scen
     assert not volumes.geometryOf(thick).differences(read_volume(path).geometry)
 
 
-def test_a_script_gets_thin_slices_with_the_acquired_ones_bit_for_bit_and_the_segmentation_on_them(scene, thick, tmp_path):
+def test_a_script_gets_thin_slices_with_the_acquired_ones_bit_for_bit_and_the_segmentation_on_them(
+        scene, thick, tmp_path):
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([-1.0, -1.0, 1.0, 1.0])))
     segmentation = drawn(scene, thick)
@@ -110,7 +110,8 @@ def test_apply_fills_between_slices_shows_the_result_and_replaces_it_the_next_ti
     panel.choices.sliceAdaptation.auxiliary = SliceTask.in_plane
     panel.choices.sliceAdaptation.iterations = 1
     assert panel.ui.slicesHintLabel.text.startswith("5 to 9 slices")
-    assert "5 slices, 8 mm apart" in panel.ui.slicesHintLabel.toolTip and "9 slices, 4 mm" in panel.ui.slicesHintLabel.toolTip
+    hint = panel.ui.slicesHintLabel.toolTip
+    assert "5 slices, 8 mm apart" in hint and "9 slices, 4 mm" in hint
     results = []
     for _time in range(2):
         assert panel.ui.applyButton.enabled, panel.ui.applyButton.toolTip
@@ -183,7 +184,8 @@ def test_the_views_say_of_each_slice_whether_it_is_acquired(scene, thick):
         matrix[:3, :3] = directions
         matrix[:3, 3] = (toWorld @ [3, 4, number + 0.2, 1])[:3]
         view.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
-        assert view_marks.markText(thick, view).startswith(words) and bool(view_marks.markText(thick, view)) == bool(words)
+        text = view_marks.markText(thick, view)
+        assert text.startswith(words) and bool(text) == bool(words)
     matrix[:3, :3] = directions[:, [2, 0, 1]]
     view.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
     assert view_marks.markText(thick, view).startswith("3 of 5 slices are acquired")
@@ -197,7 +199,8 @@ def test_a_disabled_apply_says_what_is_wrong_with_the_slices(slices_panel, thick
     panel.choices.betweenSlices.spacing = 9.0
     assert not apply.enabled and "not between 0 and the 8 mm" in apply.toolTip
     panel.choices.betweenSlices.spacing = 2.0
-    assert apply.enabled and not panel.ui.factorSpinBox.enabled and "17 slices, 2 mm" in panel.ui.slicesHintLabel.toolTip
+    assert apply.enabled and not panel.ui.factorSpinBox.enabled
+    assert "17 slices, 2 mm" in panel.ui.slicesHintLabel.toolTip
     panel.choices.outputVolume = thick
     assert not apply.enabled and "overwrite the input" in apply.toolTip
     panel.choices.outputVolume = None

@@ -35,6 +35,8 @@ class _FileDialog:
     def getOpenFileName(cls, parent, title, folder, filters) -> str:
         return cls.answer
 
+    getSaveFileName = getOpenFileName
+
 
 def _showPropertiesAsAttributes(cls) -> None:
     meta = cls.staticMetaObject
