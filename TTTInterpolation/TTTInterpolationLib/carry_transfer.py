@@ -220,7 +220,7 @@ def inputsOf(frames) -> Inputs:
                            "phases.").format(name=frames.GetName()))
     nodes = [frames.GetNthNodeReference(sequences.INPUT, n)
              for n in range(frames.GetNumberOfNodeReferences(sequences.INPUT))]
-    if not nodes or None in nodes:
+    if None in nodes or len(nodes) != len(json.loads(frames.GetAttribute(sequences.INPUTS))):
         raise InputError(_("The images that {name} was made from are no longer in the scene: load them and press Apply "
                            "again.").format(name=frames.GetName()))
     return Inputs.fromSequence(nodes[0]) if len(nodes) == 1 else Inputs.pair(*nodes)

@@ -76,8 +76,8 @@ def writeLabels(segmentation, grid, place, path: str) -> Segments:
         raise InputError(_("{name} could not be turned into a label map: check it in the Segmentations module.").format(
             name=name))
     ids = tuple(own.GetNthSegmentID(n) for n in range(own.GetNumberOfSegments()))
-    image = slicer.vtkOrientedImageData()
-    image.DeepCopy(reference)
+    image = vtk.vtkImageData()
+    image.SetDimensions(reference.GetDimensions())
     image.AllocateScalars(vtk.VTK_UNSIGNED_SHORT, 1)
     labels = vtk_to_numpy(image.GetPointData().GetScalars())
     labels[:] = 0

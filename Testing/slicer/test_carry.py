@@ -22,11 +22,17 @@ GRID = tools.Geometry((7, 40, 44), (6.0, 2.0, 2.0), (-46.0, -38.0, -16.0))
 
 @pytest.fixture
 def result(scene, weights):
-    """Four frames between two phases of the phantom, computed by the engine without an adaptation."""
+    """Four frames between two phases of the phantom, with the settings that they were computed with."""
     pair = tools.heart(scene, GRID)
     settings = InterpolationSettings(frames=2, weights=weights, device="cpu",
                                      adaptation=AdaptationSettings(auxiliary="none"))
-    return TTTInterpolationLogic().process(*pair, settings=settings)
+    built = sequences.newSequence("frames")
+    for n in range(4):
+        sequences.addItem(built, pair[0], 100 * n / 3, acquired=n in (0, 3))
+    frames = browsing.place(scene, built)
+    sequences.annotate(frames, {**tools.REPORT, "settings": settings.to_json()}, pair)
+    browsing.browse(frames, like=pair[0])
+    return frames
 
 
 @pytest.fixture
