@@ -191,6 +191,14 @@ class CarryParameters:
     maps: MapChoice = MapChoice.none
 
 
+@parameterPack
+class ExportParameters:
+    """What is saved: the view of a film, and the file format of models."""
+
+    view: str = "Red"
+    modelFormat: str = "stl"
+
+
 @parameterNodeWrapper
 class TTTInterpolationParameterNode:
     """All choices of the panel.
@@ -222,6 +230,7 @@ class TTTInterpolationParameterNode:
     displacementSequence: vtkMRMLSequenceNode
     carrySource: vtkMRMLNode
     carry: CarryParameters
+    export: ExportParameters
 
 
 # The parameters of each axis: the packs, and the members of the wrapper that are settings of the engine.
@@ -235,14 +244,15 @@ def _names(packs) -> dict[str, str]:
     for name, kind in typing.get_type_hints(TTTInterpolationParameterNode).items():
         if kind in packs:
             names.update({member: f"{name}.{member}" for member in typing.get_type_hints(kind)})
-        elif not name.startswith("carry") and kind not in sum(_PACKS.values(), ()):
+        elif not name.startswith("carry") and kind not in sum(_PACKS.values(), (ExportParameters,)):
             names[name] = name
     return names
 
 
 _NAMES = {axis: _names(packs) for axis, packs in _PACKS.items()}
 ALL_NAMES = {name for names in _NAMES.values() for name in names.values()} | {
-    "carrySource", *(f"carry.{member}" for member in typing.get_type_hints(CarryParameters))}
+    "carrySource", *(f"{pack}.{member}" for pack, kind in (("carry", CarryParameters), ("export", ExportParameters))
+                     for member in typing.get_type_hints(kind))}
 
 
 def settingsOf(parameterNode) -> InterpolationSettings:

@@ -15,6 +15,7 @@ from .apply_panel import ApplyPanel
 from .carry_panel import CarryPanel
 from .chosen_runs import resultOf
 from .computer_panel import ComputerPanel
+from .export_panel import ExportPanel
 from .inputs_panel import InputsPanel
 from .logic import TTTInterpolationLogic
 from .review_panel import ReviewPanel
@@ -47,11 +48,12 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._reviewPanel = ReviewPanel(self.ui)
         self._carryPanel = CarryPanel(self.ui, self.logic, self._applyPanel.start)
         self._computerPanel = ComputerPanel(self.ui, self._choose)
+        self._exportPanel = ExportPanel(self.ui, self._choose)
         # Not connectGui: before Slicer 5.10 it gives no tag, and nothing could be disconnected again.
         self._bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()
                        if widget.property("SlicerParameterName")}
         self._texts = {  # see text_controls
-            **self._computerPanel.controls,
+            **self._computerPanel.controls, **self._exportPanel.controls,
             "output.times": TextLine(self.ui.timesLineEdit, functools.partial(self._choose, "output.times")),
             "advanced.temporaryFolder": FolderLine(self.ui.temporaryFolderPathLineEdit,
                                                    functools.partial(self._choose, "advanced.temporaryFolder"))}
@@ -135,6 +137,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._computerPanel.refresh(node)
         self._reviewPanel.refresh(resultOf(node))
         self._carryPanel.refresh(node)
+        self._exportPanel.refresh(node)
 
     def _choose(self, name: str, value: str) -> None:
         if self._parameterNode:

@@ -37,6 +37,10 @@ class _FileDialog:
 
     getSaveFileName = getOpenFileName
 
+    @classmethod
+    def getExistingDirectory(cls, parent, title) -> str:
+        return cls.answer
+
 
 def _showPropertiesAsAttributes(cls) -> None:
     meta = cls.staticMetaObject
