@@ -112,10 +112,10 @@ def provenanceOf(result) -> dict[str, str]:
 def _dicomHeader(node) -> Optional[object]:
     """Return the header of the DICOM file that an input was loaded from; None where there is none."""
     database = getattr(slicer, "dicomDatabase", None)
-    candidates = [node]
+    candidates = [node] if node is not None else []
     if node is not None and node.IsA("vtkMRMLSequenceNode"):
         candidates.append(node.GetNthDataNode(0))
-    instances = " ".join(filter(None, (each and each.GetAttribute("DICOM.instanceUIDs") for each in candidates))).split()
+    instances = " ".join(each.GetAttribute("DICOM.instanceUIDs") or "" for each in candidates).split()
     path = database.fileForInstance(instances[0]) if database is not None and instances else ""
     if not path:
         return None

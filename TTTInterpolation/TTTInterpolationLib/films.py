@@ -40,8 +40,8 @@ def save(frames, path: str, view: str = "Red", capture: Optional[Callable[[str],
     if ending not in (".gif", ".mp4"):
         raise OutputError(_("{name} is no film: end it in .gif or .mp4.").format(name=os.path.basename(path)))
     if ending == ".mp4" and not _ffmpegLogic():
-        raise OutputError(_("The program ffmpeg, which makes .mp4 files, was not found: set it up in the Screen Capture "
-                            "module, or end the name in .gif."))
+        raise OutputError(_("The program ffmpeg, which makes .mp4 files, was not found: set it up in the Screen "
+                            "Capture module, or end the name in .gif."))
     browser = browsing.browserOf(frames)
     shown, rate = browser.GetSelectedItemNumber(), browser.GetPlaybackRateFps()
     playing = browser.GetPlaybackActive()
