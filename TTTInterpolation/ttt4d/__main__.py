@@ -11,6 +11,7 @@ from .commands.exit_status import TERMINATION_SIGNALS
 
 
 def main() -> None:
+    """Run the command line, and end the process with its exit status."""
     # Nothing half-written may stay behind where the system ends the program.
     for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it

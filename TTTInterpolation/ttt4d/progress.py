@@ -58,6 +58,7 @@ class Stopwatch:
         self._moving: Optional[Tuple[float, float]] = None
 
     def __call__(self, fraction: float) -> Tuple[float, Optional[float]]:
+        """Return the seconds since the start, and an estimate of those that remain; None before there is one."""
         now = clock.monotonic()
         # Reading and loading say nothing about the pace of the work: it is timed from its own beginning.
         if self._moving is None and fraction >= 0.02:

@@ -122,6 +122,10 @@ class JobReport(RunReport, total=False):
         The largest main memory of the process, in MiB; None where the system does not say.
     peak_gpu_memory_mib : float or None
         The largest memory on the GPU, in MiB; None without CUDA.
+    slices : dict
+        Where slices were filled in: their axis, how they were taken (gap or thick), their thickness in mm, the spacings
+        in mm and the counts before and after, and the numbers of the acquired slices in the result. Of frames between
+        phases also the numbers of the frames that hold acquired slices, the settings, weights and adaptation.
     """
 
     canvas: List[int]
@@ -129,18 +133,6 @@ class JobReport(RunReport, total=False):
     date: str
     peak_memory_mib: Optional[float]
     peak_gpu_memory_mib: Optional[float]
-
-
-class SlicesReport(JobReport, total=False):
-    """A `JobReport` of `ttt4d slices`.
-
-    Parameters
-    ----------
-    slices : dict
-        The axis, how the slices were taken (gap or thick), their thickness in mm, the spacings in mm and the counts
-        before and after, and the numbers of the acquired slices in the result.
-    """
-
     slices: Dict[str, Any]
 
 
@@ -197,8 +189,17 @@ def provenance(report: Mapping[str, Any]) -> Dict[str, str]:
         "ttt4d.weights.sha256": report["weights"]["sha256"],
         "ttt4d.date": report["date"],
         "ttt4d.notice": NOTICE,
+        **_of_slices(report.get("slices", {})),
         **({"ttt4d.messages": " ".join(report["messages"])} if report["messages"] else {}),
     }
+
+
+def _of_slices(slices: Mapping[str, Any]) -> Dict[str, str]:
+    """Return the entries of a second axis in one run, which has settings and weights of its own."""
+    if "weights" not in slices:
+        return {}
+    return {"ttt4d.slices.settings": json.dumps(slices["settings"]), "ttt4d.slices.weights": slices["weights"]["name"],
+            "ttt4d.slices.weights.sha256": slices["weights"]["sha256"]}
 
 
 def _windows_peak_mib() -> Optional[float]:

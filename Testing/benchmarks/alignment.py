@@ -1,4 +1,4 @@
-"""Does an auxiliary task pull f where the true frames would? And how far could f go, if it had them?
+"""Measure whether an auxiliary task pulls f where the true frames would, and how far f could go with them.
 
   python Testing/benchmarks/alignment.py --data ACDC                 every task, the `cardiac` weights
   python Testing/benchmarks/alignment.py --data ACDC --labels 10     and ten steps with every second true frame
@@ -83,7 +83,7 @@ def gradient(loss: Tensor, network: InterpolationNetwork) -> Tensor:
 
 
 def gain_with_labels(network: InterpolationNetwork, canvas: Canvas, batch: PhasePair, pair: Pair, steps: int) -> float:
-    """dB on every second frame after so many steps of f on pairs of the others."""
+    """Return dB on every second frame after so many steps of f on pairs of the others."""
     network = copy.deepcopy(network)
     given, held = range(0, len(pair.times), 2), range(1, len(pair.times), 2)
     generator = Generator().manual_seed(0)
@@ -105,7 +105,7 @@ def gain_with_labels(network: InterpolationNetwork, canvas: Canvas, batch: Phase
 
 @torch.no_grad()
 def headroom(network: InterpolationNetwork, canvas: Canvas, batch: PhasePair, pair: Pair) -> Dict[str, float]:
-    """dB that the best value of one number gains over the network's own frames, of each number by itself."""
+    """Return the dB that the best value of one number gains over the network's own frames, each number by itself."""
 
     def score(found: Tensor) -> float:
         return float(np.mean([psnr(truth, frame) for truth, frame in zip(pair.truth, found[:, 0].numpy())]))

@@ -6,6 +6,7 @@ The judge is pydicom: `truth` places every voxel of every file by the standard's
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -376,6 +377,19 @@ def test_a_loop_is_a_sequence_of_single_slices_and_what_it_does_not_tell_is_said
     assert len(found.phases) == 5 and found.phases[0].array.shape == (1, 6, 7)
     assert (found.index, found.index_unit) == ((0, 40, 80, 120, 160), "ms")
     assert any("where it lies" in words for words in found.messages)
+
+
+def test_a_thickness_and_a_place_that_are_assumed_are_said_on_standard_error_and_in_the_report(tmp_path, small_weights,
+                                                                                               capfd):
+    path = loop(tmp_path / "echo.dcm", stored((2, 24, 24)), SliceThickness=None)
+    assert cli.run(["interpolate", path, "-o", str(tmp_path / "out.nii.gz"), "--frames", "1", "--auxiliary", "none",
+                    "--weights", small_weights, "--report", str(tmp_path / "r.json")]) == 0
+    said, told = capfd.readouterr().err, json.loads((tmp_path / "r.json").read_text())["messages"]
+    for words in ("'echo.dcm' does not tell the thickness of its slice: taken for 1 mm.",
+                  "'echo.dcm' does not tell where it lies in the patient: its first voxel is taken for the origin"):
+        assert said.count(words) == 1 and sum(words in message for message in told) == 1
+    volume = read_sequence(path).phases[0].geometry
+    assert volume.spacing[0] == 1.0 and volume.origin == (0.0, 0.0, 0.0)
 
 
 def test_the_spacing_of_ultrasound_is_that_of_its_regions_and_its_times_may_be_uneven(tmp_path):

@@ -80,8 +80,7 @@ def error(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def lost(share: float, before: float, image: np.ndarray) -> float:
-    """The error that linear interpolation may leave: a share of what the motion changed, and a little of the image's.
-    """
+    """The error that linear interpolation may leave: a share of what the motion changed, and a little of the image."""
     return share * before + 0.03 * float(image.std())
 
 

@@ -58,8 +58,10 @@ def voxels(node):
 
 
 def voxels_at(node, geometry):
-    """What a node shows at the voxels of a grid, by their place in space: on reading, Slicer mirrors the slices of a
-    left-handed volume in memory, and its matrix with them."""
+    """What a node shows at the voxels of a grid, by their place in space.
+
+    On reading, Slicer mirrors the slices of a left-handed volume in memory, and its matrix with them.
+    """
     index = np.stack(np.meshgrid(*map(np.arange, geometry.shape), indexing="ij"), axis=-1).reshape(-1, 3)
     matrix = vtk.vtkMatrix4x4()
     node.GetRASToIJKMatrix(matrix)

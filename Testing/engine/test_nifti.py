@@ -79,7 +79,7 @@ def nibabel_places(made) -> np.ndarray:
 
 
 def frames_of(sequence: PhaseSequence) -> np.ndarray:
-    """(i, j, k, t)"""
+    """The frames as one array (i, j, k, t)."""
     return np.stack([phase.array.T for phase in sequence.phases], axis=-1)
 
 

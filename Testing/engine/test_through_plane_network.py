@@ -22,7 +22,7 @@ def network():
         torch.manual_seed(0)
         network = ThroughPlaneNetwork(SMALL).eval().requires_grad_(False)
         for decoder in network.decoders.values():
-            torch.nn.init.normal_(decoder.out.weight)
+            torch.nn.init.normal_(decoder.residual.weight)
     return network
 
 

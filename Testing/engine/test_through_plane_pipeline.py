@@ -28,7 +28,7 @@ def interpolator(tmp_path_factory):
         torch.manual_seed(0)
         model = models.new_model(NetworkSettings(channels=4, blocks=2, hidden=4))
         for decoder in model.network.decoders.values():
-            torch.nn.init.normal_(decoder.out.weight, std=0.1)
+            torch.nn.init.normal_(decoder.residual.weight, std=0.1)
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     files.save(path, model, {"name": "small"}, axis=models.AXIS)
     return SliceInterpolator(str(path), "cpu")

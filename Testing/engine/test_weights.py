@@ -48,6 +48,19 @@ def test_weights_come_back_as_they_were_saved(small, tmp_path):
         assert not any(p.requires_grad for p in other.parameters())
 
 
+def test_names_of_an_axis_follow_the_files_and_their_headers_are_read_once(tmp_path, monkeypatch, parts):
+    tensors, header = parts
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    path = tmp_path / "new.safetensors"
+    for second, axis in enumerate((weights.TEMPORAL, weights.THROUGH_PLANE), start=1):
+        save_file(tensors, path, {**header, "axis": axis})
+        os.utime(path, (second, second))
+        assert weights.names(axis) == ("new",) == weights.names() and weights.axis_of(path) == axis
+    opened = []
+    monkeypatch.setattr("builtins.open", lambda *arguments: opened.append(arguments))
+    assert weights.names(weights.THROUGH_PLANE) == ("new",) and weights.locate("new") == path and not opened
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
 def test_others_may_read_what_is_saved(small, tmp_path):
     save(tmp_path / "w.safetensors", models.new_model(small), {})

@@ -1,5 +1,7 @@
 """The lists of the module's CMakeLists.txt, and the files they should name.
 
+Example::
+
   python Testing/slicer/cmake_lists.py      writes the lists anew, from what git has or would take
 """
 

@@ -19,6 +19,8 @@ from .exit_status import EXIT_INTERNAL_ERROR, EXIT_OK, failure
 COMMANDS = {
     "interpolate": ("frames between two phases, or between the phases of a sequence", ".interpolate"),
     "slices": ("slices between the slices of a volume", ".slices"),
+    "batch": ("many cases, from a folder, a table or a BIDS tree", ".batch"),
+    "summary": ("table and page of pictures of a folder of results", ".summary"),
     "demo": ("interpolate a beating-heart phantom and compare with its known truth", ".demo"),
     "info": ("devices, auxiliary tasks, schemes and weights that are there", ".info"),
     "train": ("train base weights", ".train"),
@@ -29,6 +31,7 @@ COMMANDS = {
 EXIT_STATUS = """\
 exit status:
   0    done
+  1    of `batch` and `summary`: at least one case has no result; summary.csv says why
   2    an error in the input, the settings or the output that the user can fix; standard error says what
   3    a bug; its traceback is on standard error
   130  interrupted; no half-written file is left

@@ -7,7 +7,7 @@ from typing import Tuple
 
 from ..errors import Cancelled, UserError
 
-EXIT_OK, EXIT_USER_ERROR, EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED = 0, 2, 3, 130
+EXIT_OK, EXIT_CASES_FAILED, EXIT_USER_ERROR, EXIT_INTERNAL_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 # The signals by which a system ends a program: SIGTERM by a batch system or a shutdown, SIGHUP by a closed terminal.
 # Windows has no SIGHUP.

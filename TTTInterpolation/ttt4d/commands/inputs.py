@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
-from ..errors import GeometryError, SettingsError
+from ..errors import GeometryError, OutputError, SettingsError
 from ..images import readers
 from ..images.checks import check_phases
+from ..images.files import quoted
+from ..images.formats import DICOM, WRITABLE_VOLUMES, output_format_of
 from ..images.output_paths import check_writable
 from ..images.phase_times import strictly_increasing
 from ..images.resampling import coverage, resample_to, to_type
@@ -51,10 +53,19 @@ def check_paths(request: Request) -> None:
         The first path that cannot be used.
     """
     readers.check_inputs(request.inputs)
+    if request.slices is not None:
+        check_slices_can_be_marked(request.output)
     check_output(request.output, request.inputs)
     for path, folder in ((request.displacements, True), (request.report, False), (request.preview, False)):
         if path is not None:
             check_writable(path, request.inputs, folder)
+
+
+def check_slices_can_be_marked(output: str) -> None:
+    """Raise OutputError for an output that cannot tell acquired slices from computed ones."""
+    if output_format_of(output) is DICOM:
+        raise OutputError(f"{quoted(output)} would be a DICOM series, in which computed slices cannot be marked one by "
+                          f"one: end the output in {WRITABLE_VOLUMES}.")
 
 
 def read_inputs(request: Request, progress: ProgressCallback, cancelled: CancelCheck, messages: List[str]) -> Inputs:

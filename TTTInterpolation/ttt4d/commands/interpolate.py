@@ -2,6 +2,7 @@
 
   ttt4d interpolate ED.nii.gz ES.nii.gz -o heart.seq.nrrd --frames 9
   ttt4d interpolate cine_4d.nii.gz -o cine.nii.gz --frames-between 2 --cyclic
+  ttt4d interpolate ED.nrrd ES.nrrd -o heart.seq.nrrd --slices-factor 4
 
 A sequence is a 4D file such as .seq.nrrd, or a folder of phases.
 """
@@ -10,9 +11,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Optional
 
+from ..errors import SettingsError
 from ..images.formats import READABLE, WRITABLE
 from ..progress import never
+from ..settings import NO_ADAPTATION
+from ..through_plane.settings import AUTO, GAP, THICK, SliceAdaptationSettings, SliceRunSettings
 from .exit_status import EXIT_OK
 from .job import Job
 from .progress_bar import ProgressBar
@@ -27,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT",
                         help=f"a name that ends in {WRITABLE}, or a folder for one .nrrd a frame")
     add_settings(parser)
+    slices = parser.add_argument_group("new slices too")
+    slices.add_argument("--slices-factor", type=float, metavar="K",
+                        help="also fill in the slices of every frame, this many times as close: any number above 1")
+    slices.add_argument("--slices", metavar=f"{GAP}|{THICK}|{AUTO}",
+                        help=f"how the slices are to be taken, see `ttt4d slices` (default: {AUTO})")
     also = parser.add_argument_group("also write")
     also.add_argument("--displacements", metavar="FOLDER",
                       help="the motion of each frame, from its grid to the first phase: vector images in LPS mm")
@@ -38,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Interpolate and return the exit status."""
     one = len(arguments.inputs) == 1
     request = Request(arguments.output, () if one else tuple(arguments.inputs), arguments.inputs[0] if one else None,
-                      settings_of(arguments), arguments.displacements, arguments.report, arguments.preview)
+                      settings_of(arguments), arguments.displacements, arguments.report, arguments.preview,
+                      slices=_slices(arguments))
     with ProgressBar() as bar:
         report = Job(request).run(bar, lambda *frame: None, never)
     for message in report["messages"]:
@@ -47,3 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{request.output}: {len(report['frames'])} frames, {synthetic} of them synthetic, "
           f"in {sum(report['seconds'].values()):.1f} s on {report['device']}. Not for clinical use.")
     return EXIT_OK
+
+
+def _slices(arguments: argparse.Namespace) -> Optional[SliceRunSettings]:
+    """Return the settings of the other axis; where the frames do not adapt, neither do the slices."""
+    if arguments.slices_factor is None:
+        if arguments.slices is not None:
+            raise SettingsError("--slices says how slices are filled in, but not how many: give --slices-factor too.")
+        return None
+    adaptation = SliceAdaptationSettings()
+    if arguments.auxiliary == NO_ADAPTATION:
+        adaptation = SliceAdaptationSettings(NO_ADAPTATION)
+    return SliceRunSettings(arguments.slices_factor, slices=arguments.slices or AUTO, adaptation=adaptation)

@@ -17,6 +17,8 @@ from ..report import JobReport, peak_gpu_memory_mib, peak_memory_mib, versions
 if TYPE_CHECKING:
     from .outputs import Outputs
 
+# Where the progress is when the network has adapted to the slices, in a run on both axes.
+_SLICES = 0.3
 # Number, index in percent, acquired, and path of its own file if it has one.
 FrameCallback = Callable[[int, float, bool, Optional[str]], None]
 
@@ -30,13 +32,15 @@ class BaseJob:
     ----------
     request : Request or SlicesRequest
         Inputs, settings and outputs.
+    interpolator : Interpolator or SliceInterpolator, optional
+        The network of the settings' weights on their device, where the caller has loaded it before.
     """
 
     # What helps where a run does not fit in memory.
     smaller = "crop the volumes"
 
-    def __init__(self, request: Any) -> None:
-        self.request = request
+    def __init__(self, request: Any, interpolator: Any = None) -> None:
+        self.request, self._interpolator = request, interpolator
         self._outputs: Optional[Outputs] = None
 
     def run(self, progress: ProgressCallback, frame_written: FrameCallback, cancelled: CancelCheck) -> JobReport:
@@ -109,7 +113,7 @@ class BaseJob:
 
 
 class Job(BaseJob):
-    """Carries out a `Request`: frames between phases."""
+    """Carries out a `Request`: frames between phases, with slices between theirs where it asks for them."""
 
     smaller = "crop the volumes or choose a smaller canvas"
 
@@ -119,24 +123,27 @@ class Job(BaseJob):
         check_paths(self.request)
         from ..temporal.pipeline import Interpolator
         from .outputs import FrameOutputs
+        from .slices_of_frames import SliceAxis
 
         settings = self.request.settings
         messages: List[str] = []
         began = clock.monotonic()
-        interpolator = Interpolator(settings.weights, settings.device)
+        interpolator = self._interpolator or Interpolator(settings.weights, settings.device)
         interpolator.check(settings)
+        axis = SliceAxis(self.request.slices, settings) if self.request.slices is not None else None
         loaded = clock.monotonic()
         inputs = read_inputs(self.request, progress, cancelled, messages)
         read = clock.monotonic()
+        slices = axis and axis.adapt(self.request, inputs, messages, within(progress, 0.02, _SLICES), cancelled)
         result = interpolator.run(
-            inputs.phases, settings, progress=within(progress, 0.02, 0.98), cancelled=cancelled,
+            inputs.phases, settings, progress=within(progress, _SLICES if slices else 0.02, 0.98), cancelled=cancelled,
             displacements=self.request.displacements is not None, phase_times=inputs.phase_times)
         report = result.report
         report["messages"][:0] = messages
         report["seconds"].update(reading=read - loaded, loading=loaded - began, writing=0.0)
         report["versions"], report["date"] = versions(), now()
-        self._write(FrameOutputs(self.request, report, inputs, result.index), result.frames, progress, frame_written,
-                    cancelled)
+        self._write(FrameOutputs(self.request, report, inputs, result.index, slices),
+                    slices.fill(result.frames, report) if slices else result.frames, progress, frame_written, cancelled)
         return report
 
 

@@ -20,12 +20,12 @@ class Message:
     type: ClassVar[str]
 
     def to_line(self) -> bytes:
-        """Return the message as one line of JSON.
+        r"""Return the message as one line of JSON.
 
         Examples
         --------
         >>> Frame(1, 50.0, False, None).to_line()
-        b'{"type": "frame", "number": 1, "index": 50.0, "acquired": false, "path": null}\\n'
+        b'{"type": "frame", "number": 1, "index": 50.0, "acquired": false, "path": null}\n'
         """
         return (json.dumps({"type": self.type, **vars(self)}) + "\n").encode()
 

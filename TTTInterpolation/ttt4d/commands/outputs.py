@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import threading
-from typing import Any, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from ..images import marks
 from ..images.displacement import write_displacement
@@ -17,6 +17,9 @@ from ..images.writers import open_writer
 from ..report import JobReport, provenance
 from ..temporal.frames import Frame
 from .inputs import Inputs
+
+if TYPE_CHECKING:
+    from .slices_of_frames import SlicesOfFrames
 
 
 class Outputs:
@@ -74,21 +77,30 @@ class Outputs:
 
 
 class FrameOutputs(Outputs):
-    """The outputs of frames between phases; made with the `Inputs` and the index of every frame in percent."""
+    """The outputs of frames between phases.
 
-    def _open(self, inputs: Inputs, index: Sequence[float]) -> None:
+    Made with the `Inputs`, the index of every frame in percent, and what fills in their slices, if anything does.
+    """
+
+    def _open(self, inputs: Inputs, index: Sequence[float], slices: Optional[SlicesOfFrames] = None) -> None:
         request, enter, first = self._request, self._stack.enter_context, inputs.phases[0]
         self._displacements = enter(staged(request.displacements, folder=True))
-        self._geometry, self._metadata = first.geometry, provenance(self.report)
         acquired = [frame % (len(request.settings.frame_times) + 1) == 0 for frame in range(len(index))]
+        self._geometry, geometry, about = first.geometry, first.geometry, {}
+        if slices is not None:
+            slices.begin(self.report, acquired)
+            geometry, about = slices.plan.geometry, marks.slices(self.report["slices"])
+            acquired = [False] * len(index)
+        self._metadata = {**about, **provenance(self.report)}
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
         self._writer: FrameWriter = enter(open_writer(
-            request.output, first.geometry, first.array.dtype, index, acquired, self._metadata, first.source,
+            request.output, geometry, first.array.dtype, index, acquired, self._metadata, first.source,
             inputs.frame_times))
         self.report["messages"].extend(self._writer.messages)
         self._preview = Preview(inputs.phases) if self._preview_file else None
 
     def write(self, number: int, frame: Frame) -> Optional[str]:
+        """Write a frame with what belongs to it; returns the path of its file where each frame has one."""
         path = self._writer.write(number, frame.array)
         if self._displacements is not None and frame.displacement is not None:
             write_displacement(os.path.join(self._displacements, f"displacement_{number:03d}.nrrd"), self._geometry,

@@ -10,6 +10,7 @@ from typing import Any, Dict, Optional, Tuple
 from ..errors import OutputError, SettingsError
 from ..images.phase_times import strictly_increasing
 from ..settings import InterpolationSettings
+from ..through_plane.settings import SliceRunSettings
 
 PREVIEWS = (".png", ".gif")
 
@@ -36,6 +37,8 @@ class Request:
         Path of a .png or .gif picture.
     phase_times : tuple of float
         When each phase was acquired, strictly increasing, in any unit. By default as the sequence tells, or evenly.
+    slices : SliceRunSettings, optional
+        How to fill in the slices of every frame too. Device and seed are those of `settings`, the scheme is `naive`.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Request:
     report: Optional[str] = None
     preview: Optional[str] = None
     phase_times: Tuple[float, ...] = ()
+    slices: Optional[SliceRunSettings] = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.phases, (list, tuple)):
@@ -89,7 +93,7 @@ class Request:
 
     def to_json(self) -> Dict[str, Any]:
         """Return the request as plain data."""
-        return {**dataclasses.asdict(self), "settings": self.settings.to_json()}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: Any) -> Request:
@@ -98,7 +102,8 @@ class Request:
         Names left out take their defaults. Raises `SettingsError` for an unknown name.
         """
         given = entries_of(values, cls, ("output",))
-        return cls(**{**given, "settings": InterpolationSettings.from_json(given.get("settings", {}))})
+        slices = {"slices": SliceRunSettings.from_json(given["slices"])} if "slices" in given else {}
+        return cls(**{**given, **slices, "settings": InterpolationSettings.from_json(given.get("settings", {}))})
 
 
 def check_paths_of(request: Any) -> None:

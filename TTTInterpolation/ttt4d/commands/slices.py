@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import cast
 
 from ..images.formats import READABLE, WRITABLE, WRITABLE_VOLUMES
 from ..progress import never
-from ..report import SlicesReport
+from ..report import JobReport
 from ..through_plane.settings import GAP, SliceRunSettings
 from .exit_status import EXIT_OK
 from .progress_bar import ProgressBar
@@ -25,6 +24,7 @@ from .slices_request import SlicesRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments and options of this subcommand."""
     parser.add_argument("volume", metavar="VOLUME", help=f"a volume or a sequence of volumes: {READABLE}")
     parser.add_argument("-o", "--output", required=True, metavar="OUT",
                         help=f"a name that ends in {WRITABLE_VOLUMES}; of a sequence in {WRITABLE}, or a folder")
@@ -38,17 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Fill in the slices with a progress bar on standard error; returns the exit status."""
     request = SlicesRequest(arguments.volume, arguments.output, settings_of(arguments, SliceRunSettings),
                             arguments.labels, arguments.labels_out, arguments.report, arguments.preview)
     with ProgressBar() as bar:
-        report = cast(SlicesReport, SlicesJob(request).run(bar, lambda *frame: None, never))
+        report = SlicesJob(request).run(bar, lambda *frame: None, never)
     for message in report["messages"]:
         print(message, file=sys.stderr)
     print(summary(request.output, report))
     return EXIT_OK
 
 
-def summary(output: str, report: SlicesReport) -> str:
+def summary(output: str, report: JobReport) -> str:
     """Return one line that says what was made."""
     slices = report["slices"]
     acquired = f"{len(slices['acquired'])} of them acquired" if slices["kind"] == GAP else "all computed"

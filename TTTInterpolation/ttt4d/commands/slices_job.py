@@ -34,7 +34,7 @@ class SlicesJob(BaseJob):
         settings = self.request.settings
         messages: List[str] = []
         began = clock.monotonic()
-        interpolator = SliceInterpolator(settings.weights, settings.device)
+        interpolator = self._interpolator or SliceInterpolator(settings.weights, settings.device)
         if settings.adaptation.auxiliary != NO_ADAPTATION:
             check_task(interpolator.model, settings.adaptation)
         loaded = clock.monotonic()
@@ -59,9 +59,8 @@ def _labels(inputs: SlicesInputs, progress: ProgressCallback, cancelled: CancelC
         progress(Progress("reading", fraction, "Carrying the labels to the new slices"))
         stop_if(cancelled)
 
-    request = inputs.requests[0]
-    return inputs.unstack(interpolate_labels(inputs.stack(inputs.labels.array), request.numbers, request.pixels,
-                                             on_label))
+    request = inputs.plan.request(inputs.labels.array)
+    return inputs.plan.unstack(interpolate_labels(request.array, request.numbers, request.pixels, on_label))
 
 
 def _filled(interpolator: SliceInterpolator, inputs: SlicesInputs, report: Any, progress: ProgressCallback,
@@ -69,31 +68,24 @@ def _filled(interpolator: SliceInterpolator, inputs: SlicesInputs, report: Any, 
     """Yield the volumes of the result, and keep the report up to date."""
     from .slices_outputs import FilledVolume
 
-    results = interpolator.run_all(inputs.requests, inputs.settings, progress, cancelled)
+    results = interpolator.run_all(inputs.requests, inputs.plan.settings, progress, cancelled)
     for number, (percent, result) in enumerate(zip(inputs.percents, results)):
         found = result.report
         report["messages"] += [message for message in found["messages"] if message not in report["messages"]]
         report["seconds"]["adaptation"] = found["seconds"]["adaptation"]
         report["seconds"]["interpolation"] += found["seconds"]["interpolation"]
         report["adaptation"] += [{"batch": number, **found["adaptation"]}] if found["adaptation"] else []
-        yield FilledVolume(inputs.unstack(result.array), percent)
+        yield FilledVolume(inputs.plan.unstack(result.array), percent)
 
 
 def _new_report(settings: Any, interpolator: SliceInterpolator, inputs: SlicesInputs, messages: List[str]) -> Any:
-    from ..through_plane.grid import AXES
-    from ..weights import checksum
-
-    old, new, axis = inputs.phases[0].geometry, inputs.geometry, inputs.axis
     return {
         # The weights that were loaded, without the folders of a user's own file: they may name a person.
         "settings": {**settings.to_json(), "weights": interpolator.name},
-        "weights": {"name": interpolator.name, "sha256": checksum(interpolator.path),
-                    "date": interpolator.model.card.get("date")},
+        "weights": interpolator.weights,
         "device": str(interpolator.device), "messages": [*messages, *interpolator.messages],
         "seconds": {"adaptation": 0.0, "interpolation": 0.0, "writing": 0.0}, "adaptation": [],
-        "slices": {"axis": AXES[axis], "kind": inputs.settings.slices, "thickness": inputs.settings.thickness,
-                   "spacing": [old.spacing[axis], new.spacing[axis]], "count": [old.shape[axis], new.shape[axis]],
-                   "acquired": list(inputs.acquired)},
+        "slices": inputs.plan.report(inputs.plan.acquired(inputs.requests[0])),
         "frames": [{"index": percent, "pair": number, "time": 0.0, "acquired": False}
                    for number, percent in enumerate(inputs.percents)],
         "versions": versions(), "date": now(), "not_for_clinical_use": True,

@@ -1,7 +1,9 @@
 """`ttt4d train`: train base weights on acquired sequences or on generated anatomies, or train the UVI-Net peer.
 
-Base weights take two stages, `motion` and `supervised`; the second starts from the file of the first. Given the same
-command again, a run continues from its checkpoint. On several GPUs: `torchrun --nproc_per_node N -m ttt4d train ...`.
+Base weights between phases take two stages, `motion` and `supervised`; the second starts from the file of the first.
+Those between slices (`--axis slices`) learn from volumes with thin slices, from generated anatomies, and from films.
+Given the same command again, a run continues from its checkpoint. On several GPUs:
+`torchrun --nproc_per_node N -m ttt4d train ...`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from ..errors import InputError, OutputError, SettingsError
+from ..weights import TEMPORAL, THROUGH_PLANE
 from .exit_status import EXIT_INTERRUPTED, EXIT_OK
 
 if TYPE_CHECKING:  # torch is imported when training starts
@@ -22,6 +25,9 @@ if TYPE_CHECKING:  # torch is imported when training starts
     from ..training.loop import Trainer
 
 STAGES = ("motion", "supervised")
+PHASES, SLICES = "phases", "slices"
+AXES = {PHASES: TEMPORAL, SLICES: THROUGH_PLANE}
+BATCH = {PHASES: 4, SLICES: 16}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,25 +35,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", choices=tuple(MODELS), default="ttt4d",
                         help="what to train: our base weights (default), or the peer UVI-Net for `ttt4d evaluate "
                              "--uvinet`, which uses --data, -o, --steps, --batch, --crop, --device and --seed only")
+    parser.add_argument("--axis", choices=(PHASES, SLICES), default=PHASES,
+                        help="what the weights fill in: moments between phases (default) or slices between slices")
     parser.add_argument("--data", metavar="DIR", default=os.environ.get("TTT4D_DATA"),
-                        help="folder in the ACDC layout, whose training split is used (default: $TTT4D_DATA)")
-    parser.add_argument("--generated", action="store_true", help="learn from generated anatomies, without any data")
+                        help="folder in the ACDC layout, or for slices one of volumes with their index.csv, whose "
+                             "training split is used (default: $TTT4D_DATA)")
+    parser.add_argument("--generated", action="store_true",
+                        help="learn from generated anatomies, without any data; for slices beside the other sources")
     parser.add_argument("--cache", metavar="FILE", help="packed training data; made from --data if it is missing")
+    slices = parser.add_argument_group("between slices only")
+    slices.add_argument("--volumes", metavar="NAME", nargs="*",
+                        help="volumes of the training split to use (default: all; none if no name follows)")
+    slices.add_argument("--films", metavar="DIR",
+                        help="folder of cine MR in the ACDC layout: time serves as the slice axis")
     parser.add_argument("-o", "--output", metavar="FILE", required=True,
                         help="the file to write: weights .safetensors, or the checkpoint of UVI-Net")
-    parser.add_argument("--name", default="cardiac", help="name of the weights in their card (default: cardiac)")
+    parser.add_argument("--name", help="name of the weights in their card (default: that of the file)")
     parser.add_argument("--start", metavar="NAME|FILE", nargs="+", default=[],
                         help="weights to start from; of several, their mean (default: fresh ones)")
     parser.add_argument("--stage", choices=STAGES, default="supervised", help="what is minimised (default: supervised)")
     parser.add_argument("--steps", type=int, default=6000,
                         help="gradient steps in total (default: 6000); 0 writes the start as it is, such as a mean")
-    parser.add_argument("--batch", type=int, default=4, help="pairs of phases in a step (default: 4)")
+    parser.add_argument("--batch", type=int, default=None,
+                        help="pairs of phases (default: 4), or cuts across slices (default: 16), in a step")
     parser.add_argument("--crop", type=int, default=65,
                         help="edge of a crop within the slice, 8 m + 1 voxels (default: 65)")
     parser.add_argument("--whole", action="store_true",
                         help="learn from full images, most of them in the orientation in which they were acquired, "
                              "instead of crops at any angle: the last stage for images that always look alike")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="the highest one (default: 0.001)")
+    parser.add_argument("--decay", type=float, default=1.0, metavar="PART",
+                        help="part of the steps, the last ones, in which the learning rate falls (default: 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random number (default: 0)")
 
@@ -65,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     UserError
         For an error that the user can mend.
     """
+    args.batch = args.batch if args.batch is not None else BATCH[args.axis]
     check_settings(args)
     try:
         return MODELS[args.model](args)
@@ -87,6 +106,12 @@ def check_settings(args: argparse.Namespace) -> None:
                             "from 0 to 2147483647.")
     if args.crop < 17 or (args.model == "ttt4d" and args.crop % 8 != 1):
         raise SettingsError(f"A crop of {args.crop} does not fit the network's pyramid: choose 17, 25, 33, ... 65, ...")
+    if not 0 < args.decay <= 1:
+        raise SettingsError("The part of the steps in which the learning rate falls is above 0 and at most 1.")
+    if args.axis == SLICES and (args.model != "ttt4d" or args.whole):
+        raise SettingsError("UVI-Net and --whole are for phases only: leave them out, or --axis slices.")
+    if args.axis == PHASES and (args.films or args.volumes is not None):
+        raise SettingsError("--volumes and --films are for slices only: leave them out, or add --axis slices.")
     if args.generated and args.whole:
         raise SettingsError("Generated anatomies are full images already: leave --whole out.")
 
@@ -115,14 +140,15 @@ def _train_ttt4d(args: argparse.Namespace) -> int:
     from ..devices import choose
     from ..images.output_paths import writing
     from ..weights.files import save
+    from . import train_slices
 
     device = _of_this_process(choose(args.device, []))
-    trainer = _trainer(args, device)
+    trainer = (train_slices.trainer if args.axis == SLICES else _trainer)(args, device, _checkpoint(args))
     before = trainer.model.card
     trained = trainer.run(_progress(trainer))
     if not trainer.rank:
         with writing(args.output):
-            save(Path(args.output), trained, _card(args, trainer, device, before))
+            save(Path(args.output), trained, _card(args, trainer, device, before), AXES[args.axis])
     return EXIT_OK
 
 
@@ -138,7 +164,7 @@ def _of_this_process(device: torch.device) -> torch.device:
     return device
 
 
-def _trainer(args: argparse.Namespace, device: torch.device) -> Trainer:
+def _trainer(args: argparse.Namespace, device: torch.device, checkpoint: Path) -> Trainer:
     """Make the training run, at its checkpoint if there is one."""
     import torch
 
@@ -164,8 +190,8 @@ def _trainer(args: argparse.Namespace, device: torch.device) -> Trainer:
         inputs["data"] = weights.checksum(cache)
     torch.manual_seed(args.seed)
     model = mean_model([models.load(start) for start in args.start]) if args.start else models.new_model()
-    settings = TrainingSettings(steps=args.steps, learning_rate=args.learning_rate, seed=args.seed)
-    return Trainer(draw, OBJECTIVES[args.stage], settings, device, _checkpoint(args), model, inputs)
+    settings = TrainingSettings(args.steps, args.learning_rate, args.decay, seed=args.seed)
+    return Trainer(draw, OBJECTIVES[args.stage], settings, device, checkpoint, model, inputs)
 
 
 def _progress(trainer: Trainer) -> Callable[[int, Dict[str, float]], None]:
@@ -207,9 +233,15 @@ def _cache(args: argparse.Namespace) -> Path:
 
 def _card(args: argparse.Namespace, trainer: Trainer, device: torch.device, before: Dict[str, Any]) -> Dict[str, Any]:
     """Describe the weights: this stage, after those of the file it started from."""
-    stage = {"stage": args.stage, "data": "generated" if args.generated else "acquired",
-             "crop": "whole" if args.whole else args.crop, "steps": trainer.step, "batch": args.batch,
-             "seed": args.seed, "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1),
-             "device": device.type}
+    stage = {"stage": args.stage, **_data_of(args), "steps": trainer.step, "batch": args.batch, "seed": args.seed,
+             "learning_rate": args.learning_rate, "minutes": round(trainer.seconds / 60, 1), "device": device.type}
     stages: List[Any] = before.get("stages", []) + ([stage] if args.steps else [])
-    return {"name": args.name, "date": datetime.date.today().isoformat(), "stages": stages}
+    return {"name": args.name or Path(args.output).stem, "date": datetime.date.today().isoformat(), "stages": stages}
+
+
+def _data_of(args: argparse.Namespace) -> Dict[str, Any]:
+    """Return what a stage learned from, for the card."""
+    if args.axis == SLICES:
+        return {"volumes": "all" if args.volumes is None else args.volumes, "generated": args.generated,
+                "films": bool(args.films)}
+    return {"data": "generated" if args.generated else "acquired", "crop": "whole" if args.whole else args.crop}

@@ -2,7 +2,8 @@
 
 One line on standard input is the request, and the end of standard input cancels it, within a second:
   {"phases": [path, path] or "sequence": path, "phase_times": [number, ...], "output": path, "settings": {...},
-   "displacements": folder or null, "report": path or null, "preview": path or null}
+   "displacements": folder or null, "report": path or null, "preview": path or null,
+   "slices": {"factor": number or "spacing": mm, ...} or null for slices between those of every frame too}
 For slices between the slices of a volume it is
   {"axis": "slices", "volume": path, "output": path, "settings": {"factor": number or "spacing": mm, ...},
    "labels": path or null, "labels_output": path or null, "report": path or null, "preview": path or null}
@@ -84,6 +85,7 @@ class Worker:
         self._job: Optional[BaseJob] = None
 
     def run(self) -> int:
+        """Do what the one request asks for, and send its messages; returns the exit status."""
         try:
             try:
                 line = self._receive()

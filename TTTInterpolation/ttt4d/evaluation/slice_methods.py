@@ -55,7 +55,7 @@ def _request(problem: Problem) -> SliceRequest:
 
 
 def from_nothing(problem: Problem, iterations: int) -> Tensor:
-    """A fresh network of the same kind that learns from this volume's own slices alone.
+    """Fill in the slices by a fresh network of the same kind that learns from this volume's own slices alone.
 
     References
     ----------

@@ -1,5 +1,7 @@
 """Measure methods on the axis between slices: every problem of every volume of a split, a row each.
 
+Example::
+
     python -m ttt4d.evaluation.slice_protocol --data FOLDER --problems gap-4 thick-4 --methods pchip none in-plane
 """
 
@@ -24,8 +26,7 @@ from .slice_problems import PROBLEMS, Problem, comparable, psnr
 
 @dataclass(frozen=True)
 class SliceFigures:
-    """Figures of one method on one problem of one volume; `best_classical` is the highest PSNR of the classical ones.
-    """
+    """Figures of one method on one problem of one volume; `gain` is over the best classical method."""
 
     volume: str
     problem: str

@@ -38,14 +38,17 @@ def read(path: Path) -> Tuple[Tensor, np.ndarray]:
 
 
 def refinement(stack: Tensor, affine: np.ndarray) -> Problem:
-    """The refinement of a stack as a problem without an answer."""
+    """Return the refinement of a stack as a problem without an answer."""
     positions = torch.arange((len(stack) - 1) * FACTOR + 1) / FACTOR
     di, dj, dk = (float(s) for s in np.linalg.norm(affine[:3, :3], axis=0))
     return Problem(stack, torch.empty(0), positions, (dk, dj, di), dk, dk / FACTOR, torch.empty(0))
 
 
 def seen_from(refined: Tensor, affine: np.ndarray, shape: Sequence[int], onto: np.ndarray) -> Tuple[Tensor, Tensor]:
-    """The refined stack on another stack's grid of a shape (k, j, i), and which of its voxels it covers."""
+    """Resample the refined stack onto another stack's grid of a shape (k, j, i).
+
+    Returns the values and which voxels of that grid the refined stack covers.
+    """
     index = np.stack(np.meshgrid(*(np.arange(n) for n in shape[::-1]), indexing="ij"), -1).astype(float)
     weights = np.exp(-0.5 * (np.array(ACROSS) * FWHM_PER_SIGMA)**2)
     to_refined = np.linalg.inv(affine) @ onto
@@ -60,7 +63,7 @@ def seen_from(refined: Tensor, affine: np.ndarray, shape: Sequence[int], onto: n
 
 
 def overlap(covered: Tensor) -> Tuple[slice, ...]:
-    """The box (k, j, i) in which nearly all voxels are covered."""
+    """Return the box (k, j, i) in which nearly all voxels are covered."""
     box = []
     for axis in range(3):
         share = covered.float().mean(tuple(a for a in range(3) if a != axis))
@@ -70,7 +73,7 @@ def overlap(covered: Tensor) -> Tuple[slice, ...]:
 
 
 def evaluate(folder: Path, methods: Sequence[Tuple[str, slice_methods.Method]]) -> Iterator[Dict[str, object]]:
-    """Local NCC of each method with each of the stacks that cross the axial one."""
+    """Yield the local NCC of each method with each of the stacks that cross the axial one."""
     with open(folder / "index.csv", newline="") as file:
         names = [row["name"] for row in csv.DictReader(file) if row["split"] == "views"]
     axial, affine = read(folder / f"{next(n for n in names if n.endswith('tra'))}.nii.gz")

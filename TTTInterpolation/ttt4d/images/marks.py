@@ -5,7 +5,7 @@ Standard library only, because Slicer imports it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Iterable, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Mapping, Optional
 
 if TYPE_CHECKING:
     from .sequence import FrameTimes
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ACQUIRED, SYNTHETIC = "acquired", "synthetic"
 FRAME = "ttt4d.frame"  # key of a frame's own mark
 FRAMES = "ttt4d.frames"  # key of the marks of all frames, in order, for readers that discard per-frame entries
-SLICES = "ttt4d.slices"  # key of the numbers of the acquired slices, where all others of each frame are synthetic
+SLICES = "ttt4d.slices"  # key of the numbers of the acquired slices, where all others of a frame are synthetic
 
 
 def mark(acquired: bool) -> str:
@@ -39,19 +39,23 @@ def times(times: Optional[FrameTimes]) -> Dict[str, str]:
             "ttt4d.times.unit": times.unit}
 
 
-def slices(acquired: Iterable[int], axis: str) -> Dict[str, str]:
+def slices(report: Mapping[str, Any]) -> Dict[str, str]:
     """Return the header entries of frames with computed slices.
 
     Parameters
     ----------
-    acquired : iterable of int
-        Numbers of the slices that are acquired, bit for bit; counted from 0.
-    axis : {"i", "j", "k"}
-        The axis of the file that counts the slices.
+    report : dict
+        The entry `slices` of a report: the numbers of the `acquired` slices, counted from 0 along an `axis` of the
+        file, and of the `frames` that have them, where there are others.
 
     Examples
     --------
-    >>> slices([0, 4, 8], "k")
+    >>> slices({"acquired": [0, 4, 8], "axis": "k"})
     {'ttt4d.slices': '0 4 8', 'ttt4d.slices.axis': 'k'}
     """
-    return {SLICES: " ".join(map(str, acquired)) or "none", f"{SLICES}.axis": axis}
+    found = {SLICES: _numbers(report["acquired"]), f"{SLICES}.axis": report["axis"]}
+    return {**found, f"{SLICES}.frames": _numbers(report["frames"])} if "frames" in report else found
+
+
+def _numbers(values: Iterable[int]) -> str:
+    return " ".join(map(str, values)) or "none"

@@ -25,8 +25,15 @@ class Preview:
     """
 
     def __init__(self, phases: Sequence[Volume], across: Optional[int] = None) -> None:
-        """across: the array axis that the cut is perpendicular to; the slice axis if left out.
-        phases: give the grey window (from their 0.5th to their 99.5th percentile) and the shape of a pixel."""
+        """Choose the cut, the grey window and the shape of a pixel.
+
+        Parameters
+        ----------
+        phases : sequence of Volume
+            Give the grey window, from their 0.5th to their 99.5th percentile, and the shape of a pixel.
+        across : int, optional
+            The array axis that the cut is perpendicular to; the slice axis if left out.
+        """
         sample = np.concatenate([phase.array.ravel()[::max(1, phase.array.size // 100000)] for phase in phases])
         self._low, self._high = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
         size = phases[0].geometry.shape

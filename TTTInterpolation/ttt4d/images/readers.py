@@ -49,7 +49,7 @@ def read_volume(path, messages: Optional[List[str]] = None) -> Volume:
     return found.phases[0]
 
 
-def read_sequence(path, messages: Optional[List[str]] = None) -> PhaseSequence:
+def read_sequence(path, messages: Optional[List[str]] = None, uneven: bool = False) -> PhaseSequence:
     """Read the phases in a 4D file (.seq.nrrd, 4D NIfTI, NRRD or MetaImage) or in a folder of phases.
 
     In a folder each image file is a phase. They are ordered by the numbers in their names (phase2 before phase10, 0.25
@@ -63,6 +63,8 @@ def read_sequence(path, messages: Optional[List[str]] = None) -> PhaseSequence:
         A file or folder.
     messages : list of str, optional
         What was assumed while reading is appended, a full sentence each.
+    uneven : bool
+        Accept slices that are not evenly spaced; their places are the `Volume.slice_positions`.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def read_sequence(path, messages: Optional[List[str]] = None) -> PhaseSequence:
     """
     path = os.fspath(path)
     entries = _phase_entries(path) if os.path.isdir(path) else []
-    found = _read_entries(path, entries) if entries else _read(path)
+    found = _read_entries(path, entries) if entries else _read(path, uneven)
     if messages is not None:
         messages.extend(found.messages)
     return found
@@ -101,9 +103,15 @@ def _read_entries(folder: str, entries: Sequence[str]) -> PhaseSequence:
     return PhaseSequence(tuple(phases), times, _INDEX_NAMES.get(unit, "frame"), unit, tuple(messages))
 
 
-def _read(path: str) -> PhaseSequence:
+def _read(path: str, uneven: bool = False) -> PhaseSequence:
     """Read a file or a DICOM folder. Each phase gets the file's name, for messages."""
     found = _format_of(path).load().read(path)
+    places = next((phase.slice_positions for phase in found.phases if phase.slice_positions), None)
+    if places and not uneven:
+        steps = [stop - start for start, stop in zip(places, places[1:])]
+        raise InputError(f"The slices of {quoted(path)} are not evenly spaced (from {min(steps):.4g} to "
+                         f"{max(steps):.4g} mm, as if a slice is missing): complete the series, or let `ttt4d slices` "
+                         "fill in even ones.")
     phases = tuple(dataclasses.replace(phase, name=os.path.basename(os.path.normpath(path))) for phase in found.phases)
     return dataclasses.replace(found, phases=phases)
 

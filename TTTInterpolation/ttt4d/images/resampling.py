@@ -17,7 +17,7 @@ LEAST_LEVELS = 100
 
 
 def resample_to(volume: Volume, geometry: Geometry) -> Volume:
-    """The volume resampled onto another grid (linear, edge values outside its own), in its own scalar type.
+    """Resample a volume onto another grid (linear, edge values outside its own), in its own scalar type.
 
     A volume whose grid already agrees keeps its voxels untouched. Raises `GeometryError` where the two share no space.
     """
@@ -41,8 +41,9 @@ def resample_to(volume: Volume, geometry: Geometry) -> Volume:
 
 
 def coverage(one: Geometry, other: Geometry) -> float:
-    """The share of the other grid that lies inside the one, 0 to 1, by the centres of up to 48 voxels an axis: all of
-    them would take gigabytes.
+    """Return the share of the other grid that lies inside the one, 0 to 1.
+
+    Counted by the centres of up to 48 voxels along each axis: all of them would take gigabytes.
     """
     axes = [np.unique(np.linspace(0, size - 1, min(size, 48)).round()) for size in other.shape]
     index = one.world_to_index(other.index_to_world(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)))
@@ -51,7 +52,7 @@ def coverage(one: Geometry, other: Geometry) -> float:
 
 
 def to_sitk(volume: Volume) -> sitk.Image:
-    """The volume as a SimpleITK image (a copy)."""
+    """Return the volume as a SimpleITK image (a copy)."""
     image = sitk.GetImageFromArray(volume.array)
     image.SetSpacing(volume.geometry.spacing[::-1])
     image.SetOrigin(volume.geometry.origin)
@@ -64,7 +65,7 @@ def _sitk_direction(geometry: Geometry) -> List[float]:
 
 
 def to_type(dtype: np.dtype, volume: Volume, number: int, messages: List[str]) -> Volume:
-    """The volume in the first phase's scalar type, rounded where that takes whole numbers, never clipped."""
+    """Return the volume in the first phase's scalar type, rounded where that takes whole numbers, never clipped."""
     if volume.array.dtype == dtype:
         return volume
     array = volume.array

@@ -61,9 +61,13 @@ class Geometry:
         return (np.asarray(point, dtype=float) - np.asarray(self.origin)) @ np.linalg.inv(self.matrix).T
 
     def differences(self, other: "Geometry", tolerance: float = 1e-2) -> str:
-        """What differs between two grids, in words; empty when they agree.
+        """Return what differs between two grids, in words; empty when they agree.
 
-        tolerance: of every voxel's position, as a fraction of the smallest spacing.
+        Parameters
+        ----------
+        other : Geometry
+        tolerance : float
+            How far any voxel's position may be off, as a fraction of the smallest spacing.
         """
         words = []
         if tuple(self.shape) != tuple(other.shape):
@@ -94,6 +98,7 @@ class Volume:
     there is nothing of the kind.
     name: of the file that it was read from, for messages.
     slice_thickness: mm along k, which may be less or more than the spacing, where the file tells it.
+    slice_positions: mm along k from the first slice, where they are not even; the spacing is then their mean distance.
     """
 
     array: np.ndarray
@@ -102,6 +107,7 @@ class Volume:
     source: Optional[object] = None
     name: str = ""
     slice_thickness: Optional[float] = None
+    slice_positions: Optional[Tuple[float, ...]] = None
 
     def __post_init__(self) -> None:
         if self.array.shape != tuple(self.geometry.shape):

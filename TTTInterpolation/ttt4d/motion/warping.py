@@ -14,17 +14,17 @@ from torch import Tensor
 
 
 def identity(size: Sequence[int], like: Tensor) -> Tensor:
-    """The voxel indices of a grid of `size` (k, j, i): (1, 3, k, j, i), with the type and device of `like`."""
+    """Return the voxel indices of a grid of `size` (k, j, i): (1, 3, k, j, i), of the type and device of `like`."""
     axes = [torch.arange(n, dtype=like.dtype, device=like.device) for n in size]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
 def sample(image: Tensor, index: Tensor) -> Tensor:
-    """Trilinear values of `image` (batch, channel, k, j, i) at voxel indices `index` (batch, 3, ...grid), edge held
-    outside.
+    """Return trilinear values of `image` (batch, channel, k, j, i) at voxel indices `index` (batch, 3, ...grid).
 
-    The batch of `image` may be 1 where the batch of `index` is larger. Computed in float32 at least: half
-    precision cannot tell neighbouring voxels of a large grid apart.
+    Beyond the edge the values of the edge are returned. The batch of `image` may be 1 where the batch of
+    `index` is larger. Computed in float32 at least: half precision cannot tell neighbouring voxels of a large grid
+    apart.
     """
     grid = index.float()
     scale = [2.0 / max(n - 1, 1) for n in image.shape[2:]]
@@ -37,28 +37,26 @@ def sample(image: Tensor, index: Tensor) -> Tensor:
 
 
 def warp(image: Tensor, displacement: Tensor) -> Tensor:
-    """`image` (batch, channel, k, j, i) sampled where `displacement` (batch, 3, k, j, i; voxels of this grid) points.
-    """
+    """Sample `image` (batch, channel, k, j, i) where `displacement` (batch, 3, k, j, i; voxels of this grid) points."""
     return sample(image, identity(displacement.shape[2:], displacement.float()) + displacement.float())
 
 
 def resize(field: Tensor, size: Sequence[int]) -> Tensor:
-    """A (batch, channel, k, j, i) map on a grid of another size with the same corner voxels, trilinear."""
+    """Resample a (batch, channel, k, j, i) map to a grid of another size with the same corner voxels, trilinear."""
     if tuple(field.shape[2:]) == tuple(size):
         return field
     return F.interpolate(field, size=tuple(size), mode="trilinear", align_corners=True)
 
 
 def resize_displacement(displacement: Tensor, size: Sequence[int]) -> Tensor:
-    """A displacement field on a grid of another size with the same corner voxels: resampled, and in that grid's voxels.
-    """
+    """Resample a displacement field to a grid of another size with the same corner voxels, and into its voxels."""
     old = displacement.shape[2:]
     scale = [(new - 1) / (was - 1) if was > 1 else 1.0 for new, was in zip(size, old)]
     return resize(displacement, size) * displacement.new_tensor(scale).view(1, 3, 1, 1, 1)
 
 
 def scaled(displacement: Tensor, factor: Tensor) -> Tensor:
-    """A field times a factor an item of the batch (batch,)."""
+    """Multiply a field by one factor for each item of the batch (batch,)."""
     return displacement * factor.view(-1, 1, 1, 1, 1)
 
 

@@ -112,7 +112,7 @@ class BeatingHeart:
         return local
 
     def _relax(self, local: np.ndarray, state: float) -> np.ndarray:
-        """The inverse of `_contract`: its steps, each undone, in the opposite order."""
+        """Undo `_contract`: the inverse of each of its steps, in the opposite order."""
         if state == 0:
             return local
         for offset, radius in reversed(self._chambers()):
@@ -170,14 +170,14 @@ def _grid(geometry: Geometry) -> np.ndarray:
 
 
 def _shorten(local, offset, radius, length, state):
-    """Base and apex come nearer; strongest on the axis."""
+    """Bring base and apex nearer to each other, most strongly on the axis."""
     rim = _rim(local, offset, radius)
     along = _logistic(np.abs(local[..., 0]) / length, _SHORTENING * state * rim) * length * np.sign(local[..., 0])
     return np.concatenate([along[..., None], local[..., 1:]], axis=-1)
 
 
 def _squeeze(local, offset, radius, length, state):
-    """The chamber narrows; strongest in the middle of its length."""
+    """Narrow the chamber, most strongly in the middle of its length."""
     across = local[..., 1:] - offset
     distance = np.linalg.norm(across, axis=-1, keepdims=True)
     strength = np.clip(1 - (local[..., :1] / length) ** 2, 0, None)
@@ -188,7 +188,7 @@ def _squeeze(local, offset, radius, length, state):
 
 
 def _twist(local, offset, radius, length, state):
-    """Apex and base turn opposite ways about the axis."""
+    """Turn apex and base in opposite directions about the axis."""
     angle = _TWIST * state * _rim(local, offset, radius) * np.clip(local[..., 0] / length, -1, 1)
     cos, sin = np.cos(angle), np.sin(angle)
     y, x = np.moveaxis(local[..., 1:] - offset, -1, 0)
@@ -201,7 +201,7 @@ def _rim(local, offset, radius):
 
 
 def _logistic(u, rate):
-    """u of 0 to 1 after du/ds = -u (1 - u) for a time `rate`; unchanged beyond 1."""
+    """Return u, 0 to 1, after du/ds = -u (1 - u) for a time `rate`; unchanged beyond 1."""
     shrink = np.exp(-rate)
     inside = np.minimum(u, 1)
     return np.where(u < 1, inside * shrink / (1 - inside + inside * shrink), u)

@@ -126,8 +126,9 @@ def pchip(volume: Tensor, positions: Tensor, steps: Optional[Tensor] = None) -> 
 
 
 def pchip_slopes(volume: Tensor, steps: Tensor) -> Tensor:
-    """Return the derivative (..., k, j, i) at each slice: the weighted harmonic mean of the secants at its two sides,
-    zero where these differ in sign.
+    """Return the derivative (..., k, j, i) at each slice.
+
+    It is the weighted harmonic mean of the secants at its two sides, and zero where these differ in sign.
     """
     height = steps.view(-1, 1, 1)
     secants = volume.diff(dim=-3) / height

@@ -22,7 +22,7 @@ Combine = Callable[[Estimate], Tensor]
 
 
 def fused(estimate: Estimate) -> Tensor:
-    """The views' confidence-weighted mean: what a user gets."""
+    """Return the mean of the views, weighted by their confidence: what a user gets."""
     return estimate.fused
 
 
@@ -67,8 +67,10 @@ Window = Tuple[slice, ...]
 
 
 def tiles(size: Sequence[int]) -> Iterator[Tuple[Window, Window, Window]]:
-    """Cut slices (k, j, i) into tiles: where a tile with its halo lies, where its result goes, and that result within
-    the tile; all over (rows, columns).
+    """Cut slices (k, j, i) into tiles, each with a halo.
+
+    Yields, as windows of (rows, columns): where the tile with its halo lies, where its result goes, and where that
+    result lies within the tile.
     """
     slices, rows, columns = size
     along_columns = -(-columns // max(64, min(columns, 256)))

@@ -1,18 +1,20 @@
-"""The way of the data, top to bottom.
+"""Fill in the slices of volumes, top to bottom as the data flow.
 
-    slices and their positions  ->  robust intensity scale  ->  stack
-      ->  adaptation: scheme x auxiliary task over the stacks, only f learns
-      ->  classical interpolation + residual of the views, at the positions asked for, tile by tile
-      ->  original intensities and type; in `gap` the acquired slices as they were
+slices and their positions  ->  robust intensity scale  ->  stack
+  ->  adaptation: scheme x auxiliary task over the stacks, only f learns
+  ->  classical interpolation + residual of the views, at the positions asked for, tile by tile
+  ->  in `thick`: data consistency, seen through the slice profile the result is what was acquired
+  ->  original intensities and type; in `gap` the acquired slices as they were
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import time as clock
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -22,10 +24,12 @@ from .. import devices
 from ..adaptation.schemes import LOOPS, Adaptation
 from ..errors import InputError
 from ..progress import CancelCheck, Progress, ProgressCallback, ignore, never, stop_if
+from ..report import WeightsReport
 from ..settings import NO_ADAPTATION
 from ..weights import checksum, locate
 from . import models
 from .auxiliary.slice_task import LEAST_SLICES
+from .data_consistency import made_consistent
 from .inference import interpolate
 from .scale import RobustScale
 from .settings import THICK, SliceSettings
@@ -86,6 +90,11 @@ class SliceRequest:
         nearest = np.rint(numbers)
         return np.where(np.abs(numbers - nearest) < SAME_POSITION, nearest, numbers)
 
+    @property
+    def acquired(self) -> Tuple[int, ...]:
+        """Numbers of the slices looked for that lie where an acquired one does."""
+        return tuple(int(n) for n in np.flatnonzero(self.numbers == np.rint(self.numbers)))
+
 
 @dataclass(frozen=True)
 class SliceResult:
@@ -118,12 +127,17 @@ class SliceInterpolator:
     """
 
     def __init__(self, weights: str = "slices", device: str = "auto") -> None:
-        """Raises WeightsError or DeviceError when either cannot be used."""
+        """Load the weights onto the device; WeightsError or DeviceError when either cannot be used."""
         self.messages: List[str] = []
         self.device = devices.choose(device, self.messages)
         self.name, self.path = os.path.basename(weights), locate(weights)
         self.model = models.load(weights)
         devices.keep_freed_memory()
+
+    @property
+    def weights(self) -> WeightsReport:
+        """The base weights, as a report names them."""
+        return {"name": self.name, "sha256": checksum(self.path), "date": self.model.card.get("date")}
 
     def run(self, request: SliceRequest, settings: SliceSettings = SliceSettings(),
             progress: ProgressCallback = ignore, cancelled: CancelCheck = never) -> SliceResult:
@@ -135,14 +149,48 @@ class SliceInterpolator:
 
     def run_all(self, requests: Sequence[SliceRequest], settings: SliceSettings = SliceSettings(),
                 progress: ProgressCallback = ignore, cancelled: CancelCheck = never) -> Iterator[SliceResult]:
-        """Fill in the slices of several volumes, one result each, in order; the scheme tells how they share what they
-        learn. A sequence in time is such a cohort under the scheme `naive`.
+        """Fill in the slices of several volumes, one result each, in order.
+
+        The scheme tells how they share what they learn. A sequence in time is such a cohort under the scheme `naive`.
         """
         for request in requests:
             request.check()
         run = _Run(self, requests, settings, progress, cancelled)
         for number, network in enumerate(run.adapted_networks()):
             yield run.filled(number, network)
+
+    def adapt(self, requests: Sequence[SliceRequest], settings: SliceSettings = SliceSettings(),
+              progress: ProgressCallback = ignore, cancelled: CancelCheck = never) -> "AdaptedSlices":
+        """Adapt once to all of several volumes (the scheme `naive`), to fill in others of the same kind."""
+        for request in requests:
+            request.check()
+        adaptation = dataclasses.replace(settings.adaptation, scheme="naive")
+        return AdaptedSlices(_Run(self, requests, dataclasses.replace(settings, adaptation=adaptation), progress,
+                                  cancelled))
+
+
+class AdaptedSlices:
+    """Weights adapted once to some volumes: give them the slices of others, such as the frames between these volumes.
+
+    Parameters
+    ----------
+    run : _Run
+        The adaptation, made when this object is.
+
+    Attributes
+    ----------
+    report : dict
+        As that of a `SliceResult`; its `adaptation` is a list, one entry for each volume.
+    """
+
+    def __init__(self, run: "_Run") -> None:
+        self._run, self._network = run, next(run.adapted_networks())
+        steps = [{"batch": number, **found} for number, found in sorted(run.adaptation.items())]
+        self.report = {**run.summary(0, 0.0), "adaptation": steps}
+
+    def fill(self, request: SliceRequest) -> np.ndarray:
+        """Return the slices looked for (n, j, i)."""
+        return self._run.fill(request, self._network, lambda fraction: stop_if(self._run.cancelled))[0]
 
 
 class _Run:
@@ -152,26 +200,25 @@ class _Run:
                  progress: ProgressCallback, cancelled: CancelCheck) -> None:
         self.interpolator, self.requests, self.settings = interpolator, requests, settings
         self.progress, self.cancelled = progress, cancelled
-        self.scales = [RobustScale.of(torch.from_numpy(np.asarray(r.array, np.float32))) for r in requests]
         self.messages = list(interpolator.messages)
         self.adaptation_seconds, self.steps, self.total = 0.0, 0, 0
         self.done = {"adaptation": 0.0, "interpolation": 0.0}
         self.adaptation: Dict[int, Dict[str, Any]] = {}
 
-    def stack(self, number: int) -> SliceStack:
-        """One volume as the network sees it."""
-        request, device = self.requests[number], self.interpolator.device
-        slices = self.scales[number].to_unit(torch.from_numpy(np.asarray(request.array, np.float32))).to(device)
+    def stack(self, request: SliceRequest) -> Tuple[SliceStack, RobustScale]:
+        """Return one volume as the network sees it, and the scale of its intensities."""
+        device, slices = self.interpolator.device, torch.from_numpy(np.asarray(request.array, np.float32))
+        scale = RobustScale.of(slices)
         steps = torch.from_numpy(np.diff(request.positions).astype(np.float32)).to(device)
         spacing = float(steps.mean())
         thickness = (self.settings.thickness or spacing) if self.settings.slices == THICK else 0.0
         target = float(np.diff(request.wanted).mean()) if len(request.wanted) > 1 else spacing / 2
-        return SliceStack(slices, steps, request.pixels, thickness, target)
+        return SliceStack(scale.to_unit(slices).to(device), steps, request.pixels, thickness, target), scale
 
     # -- adaptation ------------------------------------------------------------------------------------------------
 
     def adapted_networks(self) -> Iterator[nn.Module]:
-        """The network for each volume in turn, adapted as the settings say."""
+        """Yield the network for each volume in turn, adapted as the settings say."""
         chosen = self.settings.adaptation
         model, device = self.interpolator.model, self.interpolator.device
         if chosen.auxiliary != NO_ADAPTATION and min(len(r.array) for r in self.requests) < LEAST_SLICES:
@@ -179,7 +226,7 @@ class _Run:
         elif chosen.auxiliary != NO_ADAPTATION:
             adaptation = Adaptation.of(model, chosen, device, self.settings.seed, self._on_step)
             self.total = adaptation.iterations * len(self.requests)
-            schedule = LOOPS[chosen.scheme](adaptation, [self.stack(n) for n in range(len(self.requests))])
+            schedule = LOOPS[chosen.scheme](adaptation, [self.stack(request)[0] for request in self.requests])
             for _ in self.requests:
                 began = clock.monotonic()
                 next(schedule)
@@ -201,26 +248,36 @@ class _Run:
     # -- interpolation ---------------------------------------------------------------------------------------------
 
     def filled(self, number: int, network: Any) -> SliceResult:
-        """The result of one volume."""
+        """Return the result of one volume."""
         began = clock.monotonic()
-        request, stack, numbers = self.requests[number], self.stack(number), self.requests[number].numbers
 
         def on_tile(fraction: float) -> None:
             done = (number + fraction) / len(self.requests)
             self._report(done, "interpolation", f"Volume {number + 1} of {len(self.requests)}", {"volume": number})
 
-        unit = interpolate(network, stack, torch.from_numpy(numbers).float(), on_tile=on_tile)
-        array = self._native(unit, number)
-        acquired = () if stack.thickness else tuple(int(n) for n in np.flatnonzero(numbers == np.rint(numbers)))
+        array, acquired = self.fill(self.requests[number], network, on_tile)
+        return SliceResult(array, acquired, self.summary(number, clock.monotonic() - began))
+
+    def fill(self, request: SliceRequest, network: Any, on_tile: Callable[[float], None]
+             ) -> Tuple[np.ndarray, Tuple[int, ...]]:
+        """Return the slices looked for, and the numbers of those that are acquired ones."""
+        (stack, scale), numbers = self.stack(request), request.numbers
+        positions = torch.from_numpy(numbers).float()
+        unit = interpolate(network, stack, positions, on_tile=on_tile)
+        if stack.thickness:
+            unit = made_consistent(unit, stack, positions)
+        array = self._native(unit, request.array, scale)
+        acquired = () if stack.thickness else request.acquired
         for n in acquired:
             array[n] = request.array[int(numbers[n])]
-        return SliceResult(array, acquired, self._summary(number, clock.monotonic() - began))
+        return array, acquired
 
-    def _native(self, unit: Tensor, number: int) -> np.ndarray:
-        """Intensities of the file, in its type. Nothing is darker than the darkest acquired voxel; in `gap` nothing is
-        brighter than the brightest either, while a thick slice may have hidden a brighter structure.
+    def _native(self, unit: Tensor, source: np.ndarray, scale: RobustScale) -> np.ndarray:
+        """Return intensities of the file, in its type.
+
+        Nothing is darker than the darkest acquired voxel. In `gap` nothing is brighter than the brightest either, while
+        a thick slice may have hidden a brighter structure.
         """
-        source, scale = self.requests[number].array, self.scales[number]
         thick = self.settings.slices == THICK
         high = float(np.finfo(np.float32).max) if thick else float(source.max())
         if np.issubdtype(source.dtype, np.integer):
@@ -231,11 +288,10 @@ class _Run:
             result[n] = np.rint(values) if np.issubdtype(source.dtype, np.integer) else values
         return result
 
-    def _summary(self, number: int, seconds: float) -> Dict[str, Any]:
+    def summary(self, number: int, seconds: float) -> Dict[str, Any]:
+        """Return the report of one volume, whose slices took some seconds to compute."""
         interpolator = self.interpolator
-        return {"weights": {"name": interpolator.name, "sha256": checksum(interpolator.path),
-                            "date": interpolator.model.card.get("date")},
-                "device": str(interpolator.device), "messages": self.messages,
+        return {"weights": interpolator.weights, "device": str(interpolator.device), "messages": self.messages,
                 "seconds": {"adaptation": self.adaptation_seconds, "interpolation": seconds},
                 "adaptation": self.adaptation.get(number, {}), "not_for_clinical_use": True}
 

@@ -51,7 +51,7 @@ def projection_matrix(fine: Tensor, centres: Tensor, thickness: float, shape: st
 
 
 def _cumulative(x: Tensor, shape: str) -> Tensor:
-    """The part of a profile of width 1 that lies below x."""
+    """Return the part of a profile of width 1 that lies below x."""
     if shape == "box":
         return (x + 0.5).clamp(0, 1)
     return 0.5 * (1 + torch.erf(x * FWHM_PER_SIGMA / math.sqrt(2)))

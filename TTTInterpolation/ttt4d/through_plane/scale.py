@@ -28,7 +28,7 @@ class RobustScale:
 
     @classmethod
     def of(cls, volume: Tensor) -> "RobustScale":
-        """The scale of a volume: its 0.5 and 99.5 percentiles, voxels of the smallest value (padding) left out."""
+        """Return the scale of a volume: its 0.5 and 99.5 percentiles, the smallest value (padding) left out."""
         values = volume.flatten()
         values = values[::max(1, values.numel() // SAMPLES)].float()
         inside = values[values > values.min()]

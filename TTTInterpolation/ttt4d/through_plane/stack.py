@@ -36,10 +36,12 @@ class SliceStack:
 
     @property
     def device(self) -> torch.device:
+        """Device of the slices."""
         return self.slices.device
 
     @property
     def grid(self) -> Sequence[int]:
+        """Size (k, j, i) of the acquired slices."""
         return self.slices.shape
 
     @property

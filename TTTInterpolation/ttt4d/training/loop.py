@@ -30,7 +30,7 @@ class Batch(Protocol):
         """Size of the grid that the network's convolutions run on."""
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
+        """Return the same batch on a device."""
 
 
 Draw = Callable[[Generator], Batch]

@@ -27,7 +27,9 @@ def _distance(field: Tensor) -> Tensor:
 
 
 def _shape(edge: int, generator: Generator) -> Tensor:
-    """(k, j, i) from 0 outside to 1 inside: an organ, a sheet such as a cortex, or vessels; edges a voxel or two wide.
+    """Draw a shape (k, j, i) from 0 outside to 1 inside: an organ, a sheet such as a cortex, or vessels.
+
+    Its edges are a voxel or two wide.
     """
     kind = uniform(0, 1, generator)
     surface = _distance(_smooth(edge, integer(1, 10, generator), generator) - uniform(-0.5, 1.2, generator))

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Sequence
-
-import torch
 from torch import Generator, Tensor
 
 from ..through_plane.network.through_plane import Estimate
-from ..through_plane.network.views import CUTS, VIEWS
 from ..weights.model import Model
 from .objectives import Loss
 from .slice_sampler import SliceBatch
 
-# Which views see a batch, and how often: mostly the cuts, whose mean is the default, and each view as a predictor of
-# its own, for the tasks that need one.
-SUBSETS = ((CUTS, 0.75), (VIEWS, 0.08), (CUTS[:1], 0.10), (("axial",), 0.07))
-# Share of each view alone in the loss of a batch that several see.
-ALONE = 0.1
 # Errors up to about this part of the range count squared, larger ones absolute. With a smaller one the network learns
 # medians, which at an edge that may lie here or there is too little of a step: 0.3 dB lower for thick slices.
 SQUARED = 0.2
+# Weight of the confidence's own loss; only the confidence learns from it.
+CONFIDENCE = 0.01
 
 
 def supervised_slices(model: Model, batch: SliceBatch, generator: Generator) -> Loss:
-    """The loss of the fused slices, and a little of each view's own."""
-    estimate = model.network(batch.slices, batch.positions, batch.sampling, drawn_views(generator))
-    loss = error_of(estimate, batch.truth)
-    return loss, {"loss": loss.item()}
+    """Return the error of the view that a batch is for, and the likelihood of its confidence."""
+    if batch.view == "coronal":
+        estimate = model.network.middle_of_slab(batch.slices, batch.positions, batch.sampling)
+    else:
+        estimate = model.network(batch.slices, batch.positions, batch.sampling, (batch.view,))
+    error = estimate.views - batch.truth
+    loss = ((error.square() + SQUARED**2).sqrt() - SQUARED).mean()
+    return loss + CONFIDENCE * surprise(estimate, error), {"loss": loss.item()}
 
 
-def error_of(estimate: Estimate, truth: Tensor) -> Tensor:
-    """Error of the fused slices, and a little of each view's."""
-    return _charbonnier(estimate.fused - truth) + ALONE * _charbonnier(estimate.views - truth)
+def surprise(estimate: Estimate, error: Tensor) -> Tensor:
+    """Negative log-likelihood of an error whose inverse variance is said to be exp(confidence), less a constant.
 
-
-def drawn_views(generator: Generator) -> Sequence[str]:
-    """Some of the views."""
-    weights = torch.tensor([weight for _, weight in SUBSETS])
-    return SUBSETS[int(torch.multinomial(weights, 1, generator=generator))][0]
-
-
-def _charbonnier(error: Tensor) -> Tensor:
-    return (error.square() + SQUARED**2).sqrt().mean() - SQUARED
+    A softmax of these confidences over the views is then their mean weighted by inverse variance, which is the best
+    mean of independent estimates.
+    """
+    return 0.5 * (error.detach().square() * estimate.logits.exp() - estimate.logits).mean()

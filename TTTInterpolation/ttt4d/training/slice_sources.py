@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import Generator, Tensor
 from ..through_plane.scale import RobustScale
 from . import slice_anatomies
 
-FREE = ("mr-t1-head", "mr-t1-child", "ct-chest-lidc")
 CINE_FRAMES = 17
 
 
@@ -51,7 +50,7 @@ def scaled(array: np.ndarray) -> Tensor:
 
 
 def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]:
-    """The volumes of a split of an index (`index.csv`), or those of them that are named."""
+    """Read the volumes of a split of an index (`index.csv`), or those of them that are named."""
     with open(folder / "index.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split and (not names or row["name"] in names)]
     found = []
@@ -62,8 +61,10 @@ def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]
     return found
 
 
-def films(folder: Path, patients: Sequence[str]) -> List[Source]:
-    """Every slice of cine MR as a film (t, j, i), its frames as far apart as its pixels."""
+def films(folder: Path) -> List[Source]:
+    """Return each slice of the training split's cine MR as a film (t, j, i), its frames as far apart as its pixels."""
+    with open(folder / "index.csv", newline="") as file:
+        patients = [f"patient{row['patient']}" for row in csv.DictReader(file) if row["split"] == "train"]
     found = []
     for patient in patients:
         cine, _ = read(folder / patient / f"{patient}_4d.nii.gz")
@@ -73,9 +74,22 @@ def films(folder: Path, patients: Sequence[str]) -> List[Source]:
     return found
 
 
-def generated(count: int, seed: int = 0) -> List[Source]:
-    """Anatomies in 3D, and half as many films."""
+def generated(count: int = 40, seed: int = 0) -> List[Source]:
+    """Return generated anatomies in 3D, and half as many films."""
     generator = Generator().manual_seed(seed)
     still = [Source(f"anatomy-{n}", slice_anatomies.anatomy(generator).half(), (1.0, 1.0, 1.0)) for n in range(count)]
     return still + [Source(f"film-{n}", slice_anatomies.video(generator).half(), (1.0, 1.0, 1.0), False)
                     for n in range(count // 2)]
+
+
+def cached(path: Path, make: Callable[[], List[Source]]) -> List[Source]:
+    """Return the sources of a file, which is made if it is missing."""
+    if not path.is_file():
+        torch.save([vars(source) for source in make()], path)
+    return [Source(**values) for values in torch.load(path, weights_only=True)]
+
+
+def shared(sources: Sequence[Source], share: float) -> List[Source]:
+    """Return sources of one kind with weights that sum to its share of the draws."""
+    total = sum(source.weight for source in sources)
+    return [replace(source, weight=source.weight * share / total) for source in sources]

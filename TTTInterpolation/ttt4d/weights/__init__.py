@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
@@ -24,7 +25,8 @@ def names(axis: Optional[str] = None) -> Tuple[str, ...]:
     axis : str, optional
         Only the weights for this axis, such as "temporal".
     """
-    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors") if axis in (None, axis_of(path)))
+    packaged = sorted(path.stem for path in FOLDER.glob("*.safetensors")
+                      if axis is None or axis == axis_of(path))
     return tuple(packaged + [alias for alias, name in ALIASES.items() if name in packaged])
 
 
@@ -39,13 +41,19 @@ def description(name: str) -> str:
 
 
 def _metadata(path: Path) -> Dict[str, str]:
+    return _read_metadata(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _read_metadata(path: Path, modified: int) -> Dict[str, str]:
+    """Return the metadata of a file; `modified` makes a file that was written anew another one to the cache."""
     with open(path, "rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     return header.get("__metadata__", {})
 
 
 def locate(weights: str) -> Path:
-    """The file of a packaged name or of a path; `WeightsError` if there is none."""
+    """Return the file of a packaged name or of a path; `WeightsError` if there is none."""
     path = FOLDER / f"{ALIASES.get(weights, weights)}.safetensors"
     if weights in names():
         return path

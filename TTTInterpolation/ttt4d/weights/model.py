@@ -39,7 +39,7 @@ class Model:
 
 
 def mean_model(models: Sequence[Model]) -> Model:
-    """The mean of the weights of models of one kind, better than each where they come from one start (model soup).
+    """Average the weights of models of one kind, better than each where they come from one start (model soup).
 
     Raises WeightsError where they are of different kinds. The card tells the stages of each.
     """

@@ -21,7 +21,7 @@ from ..sequence import PhaseSequence
 from ..volume import Volume
 from . import READABLE
 from .dicom_headers import Plane, Source, planes_of
-from .dicom_phases import Arrangement, arrange, stack_geometry, without_copies
+from .dicom_phases import Arrangement, arrange, stack_geometry, uneven_positions, without_copies
 from .dicom_voxels import StoredValues, common_type, decoding, rescaled
 from .dicom_writer import Writer
 
@@ -38,7 +38,7 @@ def read(path: str) -> PhaseSequence:
     Raises
     ------
     InputError, GeometryError
-        For what is not one even stack or an even set of phases.
+        For what is not one stack or an even set of phases.
     """
     name = quoted(path)
     messages: List[str] = []
@@ -158,5 +158,6 @@ def _phases(arrangement: Arrangement, stored: StoredValues, name: str, messages:
         for k, plane in enumerate(stack):
             array[k] = rescaled(plane, raw.pop((plane.file, plane.frame)))
         phases.append(Volume(array, geometry, stack[0].mark == SYNTHETIC,
-                             source=source if number == 0 else None, slice_thickness=stack[0].thickness))
+                             source=source if number == 0 else None, slice_thickness=stack[0].thickness,
+                             slice_positions=uneven_positions(stack)))
     return tuple(phases)

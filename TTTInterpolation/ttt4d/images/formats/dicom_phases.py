@@ -21,6 +21,7 @@ from .dicom_headers import CLOCKS, Clock, Plane, varying_contrasts
 
 _SAME_DIRECTION = 2e-3  # difference between components of unit vectors, as three decimals leave it
 _UNEVEN = 0.1  # of the slice spacing: what rounding to 0.1 mm does to slices 0.6 mm apart
+_LARGEST_GAP = 4.5  # times the smallest distance of slices: beyond that they are not of one stack
 _WORTH_SAYING = 0.01  # of the slice spacing
 _ROUNDED = 0.2  # mm sideways, from positions rounded to 0.1 mm
 _FEW = 3  # planes of another grid beside a sequence, as of a localizer that does not say so
@@ -108,12 +109,14 @@ def without_copies(planes: Sequence[Plane], voxels: Callable[[Plane], np.ndarray
 
 
 def stack_geometry(planes: Sequence[Plane], name: str, messages: List[str]) -> Geometry:
-    """Return the grid of planes in order, once they are known to lie side by side and evenly spaced.
+    """Return the grid of planes in order, once they are known to lie side by side.
+
+    Where they are not evenly spaced, `uneven_positions` tells where they are on this grid.
 
     Raises
     ------
     InputError, GeometryError
-        For slices that are not evenly spaced or not stacked at right angles.
+        For slices that are not of one stack or not stacked at right angles.
     """
     first = planes[0]
     positions = np.array([np.zeros(3) if plane.position is None else plane.position for plane in planes])
@@ -126,7 +129,7 @@ def stack_geometry(planes: Sequence[Plane], name: str, messages: List[str]) -> G
             messages.append(f"{name} does not tell the thickness of its slice: taken for 1 mm.")
         step = thickness * normal
     else:
-        step = _even_step(positions, normal, name, messages)
+        step = _step(positions, normal, name, messages)
     matrix = np.column_stack([step, first.orientation[1] * first.spacing[0], first.orientation[0] * first.spacing[1]])
     geometry, message = rectangular_geometry(name, (len(planes), *first.shape), matrix, positions[0])
     if message:
@@ -134,19 +137,36 @@ def stack_geometry(planes: Sequence[Plane], name: str, messages: List[str]) -> G
     return geometry
 
 
-def _even_step(positions: np.ndarray, normal: np.ndarray, name: str, messages: List[str]) -> np.ndarray:
-    """Return the step in LPS mm from slice to slice."""
+def uneven_positions(planes: Sequence[Plane]) -> Optional[Tuple[float, ...]]:
+    """Return where the planes of a stack lie, in mm from the first; None where they are evenly spaced."""
+    if len(planes) < 3 or planes[0].position is None:
+        return None
+    normal = np.cross(*planes[0].orientation)
+    heights = np.array([plane.position for plane in planes]) @ (normal / np.linalg.norm(normal))
+    spacing = (heights[-1] - heights[0]) / (len(heights) - 1)
+    return tuple((heights - heights[0]).tolist()) if _unevenness(heights) > _UNEVEN * spacing else None
+
+
+def _unevenness(heights: np.ndarray) -> float:
+    """Return by how many mm slices are off the even grid that fits them best."""
+    numbers = np.arange(len(heights))
+    return float(np.abs(heights - np.polyval(np.polyfit(numbers, heights, 1), numbers)).max())
+
+
+def _step(positions: np.ndarray, normal: np.ndarray, name: str, messages: List[str]) -> np.ndarray:
+    """Return the mean step in LPS mm from slice to slice."""
     count = len(positions)
     heights = positions @ normal
     spacing = (heights[-1] - heights[0]) / (count - 1)
-    fit = np.polyval(np.polyfit(np.arange(count), heights, 1), np.arange(count))
-    uneven = np.abs(heights - fit).max()
-    if uneven > _UNEVEN * spacing:
-        steps = np.diff(heights)
-        raise InputError(f"The slices of {name} are not evenly spaced (from {steps.min():.4g} to {steps.max():.4g} mm: "
-                         "a slice is missing, or it is not one stack): complete the series.")
+    uneven = _unevenness(heights)
     sideways = positions - positions[0] - np.outer(heights - heights[0], normal)
     aside = np.linalg.norm(sideways, axis=1).max()
+    if uneven > _UNEVEN * spacing:
+        steps = np.diff(heights)
+        if aside > _ROUNDED or steps.max() > _LARGEST_GAP * steps.min():
+            raise InputError(f"The slices of {name} are not of one stack (distances from {steps.min():.4g} to "
+                             f"{steps.max():.4g} mm): put the slices of one stack in a folder of their own.")
+        return spacing * normal
     if aside > min(_ROUNDED, 0.25 * spacing):  # more than rounding does: a tilted gantry
         return (positions[-1] - positions[0]) / (count - 1)
     off = max(uneven, aside)

@@ -79,8 +79,7 @@ def _invalid_header(path: str) -> Iterator[None]:
 
 
 def _files_of(path: str) -> Tuple[str, str]:
-    """Return the file of the header and that of the voxels: the same one, or a pair, whatever the case of its endings.
-    """
+    """Return the file of the header and that of the voxels: one file, or a pair with endings in upper or lower case."""
     folder, name = os.path.split(path)
     lower = name.lower()
     ending = next((e for e in (".hdr.gz", ".img.gz", ".hdr", ".img") if lower.endswith(e)), None)
@@ -127,8 +126,9 @@ def _read_header(path: str, header_file: str) -> Tuple[Nifti1Header, Dict[str, A
 
 
 def _own_comment(header: Nifti1Header, file: BinaryIO) -> Dict[str, Any]:
-    """Return what a result of this program says of its frames; nothing for any other file, such as a copy by a program
-    that drops the comment.
+    """Return what a result of this program says of its frames.
+
+    Empty for any other file, such as a copy by a program that drops the comment.
     """
     from nibabel.spatialimages import HeaderDataError
     from nibabel.volumeutils import native_code
@@ -306,8 +306,9 @@ def _scaled(frame: np.ndarray, slope: float, inter: float, dtype: np.dtype) -> n
 
 
 def _times(header: Nifti1Header, comment: Dict[str, Any], frames: int) -> Optional[FrameTimes]:
-    """Return when the phases were acquired, where the file tells: by the comment of a result of this program, else by
-    the time step in `pixdim[4]` with its unit.
+    """Return when the phases were acquired, where the file tells.
+
+    The comment of a result of this program tells, else the time step in `pixdim[4]` with its unit.
     """
     kept = comment.get("times")
     if kept and len(kept["values"]) == frames:

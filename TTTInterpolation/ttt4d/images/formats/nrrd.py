@@ -257,9 +257,9 @@ def _times_of(header: TextHeader, axes: _Axes, count: int) -> Iterator[Tuple[Tup
 
 
 def _strings(text: str) -> List[str]:
-    """Return the quoted strings of a field.
+    r"""Return the quoted strings of a field.
 
-    >>> _strings('"x" "" "say \\\\"t\\\\""')
+    >>> _strings('"x" "" "say \\"t\\""')
     ['x', '', 'say "t"']
     """
     return [re.sub(r"\\(.)", r"\1", found) for found in re.findall(r'"((?:[^"\\]|\\.)*)"', text)]

@@ -5,7 +5,7 @@ This file imports no torch, so that settings, command line and Slicer know the n
 
 from __future__ import annotations
 
-from importlib import import_module
+from ...adaptation.registry import loader
 
 TASKS = {
     "rotation": "rotation.Rotation",
@@ -13,8 +13,4 @@ TASKS = {
     "agreement": "agreement.Agreement",
 }
 
-
-def task_class(name: str) -> type:
-    """Return the class of an auxiliary task; its module is imported now."""
-    module, cls = TASKS[name].split(".")
-    return getattr(import_module(f"{__name__}.{module}"), cls)
+task_class = loader(__name__, TASKS)

@@ -1,4 +1,4 @@
-"""Rotation: by how many quarter turns about the slice axis was the image turned?
+"""Rotation: tell by how many quarter turns about the slice axis the image was turned.
 
 References
 ----------

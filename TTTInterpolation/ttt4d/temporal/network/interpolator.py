@@ -36,10 +36,12 @@ class NetworkSettings:
     refinement: Tuple[int, ...] = (8, 16, 32)
 
     def to_json(self) -> Dict[str, Any]:
+        """Return the settings as a weights file stores them."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Dict[str, Any]) -> "NetworkSettings":
+        """Return the settings that a weights file stores."""
         return cls(**{name: tuple(widths) for name, widths in values.items()})
 
 

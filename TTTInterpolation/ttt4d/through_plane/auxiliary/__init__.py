@@ -5,7 +5,7 @@ This file imports no torch, so that settings, command line and Slicer know the n
 
 from __future__ import annotations
 
-from importlib import import_module
+from ...adaptation.registry import loader
 
 TASKS = {
     "in-plane": "in_plane.InPlane",
@@ -13,8 +13,4 @@ TASKS = {
     "consistency": "consistency.Consistency",
 }
 
-
-def task_class(name: str) -> type:
-    """The class of an auxiliary task, loaded when asked for."""
-    module, cls = TASKS[name].split(".")
-    return getattr(import_module(f"{__name__}.{module}"), cls)
+task_class = loader(__name__, TASKS)

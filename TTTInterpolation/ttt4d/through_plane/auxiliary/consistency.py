@@ -21,6 +21,7 @@ class Consistency(SliceTask):
     learning_rate = 1e-4
 
     def loss(self, network: ThroughPlaneNetwork, batch: SliceStack, generator: Generator) -> Tensor:
+        """Return the error of the computed slices, seen through the slice profile, on a random patch."""
         slices = patch(batch, generator)
         factor = max(2, min(FINEST, round(batch.spacing / batch.target)))
         count = len(slices)

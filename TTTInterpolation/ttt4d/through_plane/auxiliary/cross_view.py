@@ -48,6 +48,7 @@ class CrossView(SliceTask):
         return super().optimizer(network, learning_rate)
 
     def loss(self, network: ThroughPlaneNetwork, batch: SliceStack, generator: Generator) -> Tensor:
+        """Return the error on slices left out, and from the second round on how far the views disagree."""
         slices = patch(batch, generator)
         this_round = min(ROUNDS - 1, self.steps * ROUNDS // self.iterations)
         self.steps += 1
@@ -58,19 +59,19 @@ class CrossView(SliceTask):
 
 
 def separate(network: ThroughPlaneNetwork, slices: Tensor, positions: Tensor, sampling: Sampling) -> Estimate:
-    """What each view says that knows nothing of the others."""
+    """Return the estimate of each view when it knows nothing of the others."""
     estimates = [network(slices[None], positions, sampling, (view,)) for view in VIEWS]
     return Estimate(estimates[0].base, torch.cat([e.residuals for e in estimates]),
                     torch.cat([e.logits for e in estimates]))
 
 
 def coarser(sampling: Sampling, factor: float) -> Sampling:
-    """The sampling of slices `factor` times as far apart, as thick as these."""
+    """Return the sampling of slices `factor` times as far apart, as thick as these."""
     return Sampling(sampling.ratios * factor, sampling.thickness / factor)
 
 
 def left_out(network: ThroughPlaneNetwork, slices: Tensor, sampling: Sampling) -> Tensor:
-    """Error of all views, alone and together, on every second slice."""
+    """Return the error of all views, alone and together, on every second slice."""
     given, truth = slices[::2], slices[1:-1:2] if len(slices) % 2 else slices[1::2][:len(slices[::2]) - 1]
     positions = torch.arange(len(given) - 1, device=slices.device) + 0.5
     sampling = Sampling(sampling.ratios * 2, torch.zeros_like(sampling.thickness))
@@ -95,7 +96,7 @@ def distillation(network: ThroughPlaneNetwork, slices: Tensor, sampling: Samplin
 
 @torch.no_grad()
 def accepted(network: ThroughPlaneNetwork, slices: Tensor, sampling: Sampling) -> Tensor:
-    """The acquired slices with a new one, of all views together, between each two."""
+    """Return the acquired slices with one new slice, of all views together, between each two."""
     positions = torch.arange(2 * len(slices) - 1, device=slices.device) / 2
     result = network(slices[None], positions, sampling).fused[0]
     if not float(sampling.thickness):

@@ -34,6 +34,7 @@ class InPlane(SliceTask):
     iterations = 150
 
     def loss(self, network: ThroughPlaneNetwork, batch: SliceStack, generator: Generator) -> Tensor:
+        """Return the error on in-plane images that were thinned out along a row or a column."""
         lines, line, across = thin_lines(batch, generator)
         factor = max(2, round(batch.spacing / line))
         width = batch.thickness / batch.spacing * factor

@@ -53,7 +53,7 @@ class SliceTask(AuxiliaryTask):
 
 
 def held_out(stack: SliceStack) -> Tuple[SliceStack, Tensor, Tensor]:
-    """The same stack at double spacing, the positions of its own slices there, and these slices, the truth.
+    """Return the stack at double spacing, the positions of its own slices there, and these slices, the truth.
 
     In `gap` every second slice is left out and looked for. In `thick` each slice first takes a quarter of either
     neighbour: slices twice as far apart and about as thick as that; all are looked for.
@@ -73,7 +73,7 @@ def held_out(stack: SliceStack) -> Tuple[SliceStack, Tensor, Tensor]:
 
 
 def cropped(stack: SliceStack, edge: int) -> SliceStack:
-    """The square of each slice, at most `edge` pixels wide, in which neighbouring slices differ most."""
+    """Crop each slice to the square, at most `edge` pixels wide, in which neighbouring slices differ most."""
     change = stack.slices.diff(dim=0).square().mean(0)
     window = [min(edge, n) for n in change.shape]
     total = torch.nn.functional.avg_pool2d(change[None, None], window, stride=[max(1, n // 4) for n in window])[0, 0]
@@ -83,23 +83,23 @@ def cropped(stack: SliceStack, edge: int) -> SliceStack:
 
 
 def integer(low: int, high: int, generator: Generator) -> int:
-    """A whole number from low to high, both included."""
+    """Draw a whole number from low to high, both included."""
     return int(torch.randint(low, high + 1, (), generator=generator))
 
 
 def place(size: int, wanted: int, generator: Generator) -> slice:
-    """A random stretch of at most `wanted` of `size` voxels."""
+    """Draw a window of at most `wanted` of `size` voxels."""
     wanted = min(size, wanted)
     start = integer(0, size - wanted, generator)
     return slice(start, start + wanted)
 
 
 def upsampled(slices: Tensor, count: int) -> Tensor:
-    """Slices (k, j, i) interpolated classically to `count` evenly spaced ones with the same ends."""
+    """Interpolate slices (k, j, i) classically to `count` evenly spaced ones with the same ends."""
     return classical.pchip(slices, torch.linspace(0, len(slices) - 1, count, device=slices.device))
 
 
 def patch(stack: SliceStack, generator: Generator, slices: int = 9, edge: int = 32) -> Tensor:
-    """A random block (k, j, i) of the acquired slices."""
+    """Draw a block (k, j, i) of the acquired slices."""
     windows = [place(n, wanted, generator) for n, wanted in zip(stack.slices.shape, (slices, edge, edge))]
     return stack.slices[tuple(windows)]

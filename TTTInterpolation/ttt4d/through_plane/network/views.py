@@ -33,8 +33,9 @@ def from_images(images: Tensor, view: str, batch: int) -> Tensor:
 
 
 def with_neighbours(volume: Tensor, view: str) -> Tensor:
-    """(batch, k, j, i) -> (batch, k, j, i, 3): each voxel beside the same voxel of the images before and after its own,
-    edge held.
+    """Stack each voxel with the same voxel of the images before and after its own, edge held.
+
+    (batch, k, j, i) becomes (batch, k, j, i, 3).
     """
     axis = 1 + _ORDER[view][0]
     before = torch.cat([volume.narrow(axis, 0, 1), volume.narrow(axis, 0, volume.shape[axis] - 1)], dim=axis)

@@ -30,7 +30,7 @@ def _described(hint):
 
 
 def _fields(cls) -> dict:
-    """name -> (type, range, default) of a pack or wrapper class."""
+    """A dictionary name -> (type, range, default) of a pack or wrapper class."""
     fields = {}
     for name, hint in typing.get_type_hints(cls, include_extras=True).items():
         kind, limits = _described(hint)

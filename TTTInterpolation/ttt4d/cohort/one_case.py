@@ -1,0 +1,141 @@
+"""One case, in a worker: claimed, computed in a folder of its own, and put in place whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import time as clock
+import traceback
+from functools import lru_cache
+from typing import Any, List, Optional, Tuple
+
+from ..commands.exit_status import EXIT_INTERNAL_ERROR, failure
+from ..commands.job import BaseJob, Job
+from ..commands.request import Request
+from ..commands.slices_job import SlicesJob
+from ..commands.slices_request import SlicesRequest
+from ..errors import InputError
+from ..images.output_paths import writing
+from ..progress import ignore, never
+from ..settings import InterpolationSettings
+from ..through_plane.settings import SliceRunSettings
+from .cases import Case
+from .claims import claimed
+from .results import DONE, FAILED, SKIPPED, CaseFiles, Row, Wanted
+
+# The edge of the canvas of a second attempt, as a part of that of the first: about half of its voxels.
+SMALLER = 0.8
+
+
+def compute(case: Case, folder: str, settings: Any, wanted: Wanted, smaller: bool = False) -> Optional[Row]:
+    """Compute one case, unless it is done or another process computes it.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    folder : str
+        The folder of results.
+    settings : InterpolationSettings or SliceRunSettings
+        The settings, which tell the axis too.
+    wanted : Wanted
+        What tells whether a result is done.
+    smaller : bool
+        Whether an earlier attempt has ended its process, so that a smaller canvas is taken.
+
+    Returns
+    -------
+    Row or None
+        How the case ended; None where another process computes it.
+    """
+    files, began = CaseFiles.of(folder, case.name, settings), clock.monotonic()
+    try:
+        with contextlib.ExitStack() as stack:
+            with writing(files.result):
+                os.makedirs(os.path.dirname(files.claim), exist_ok=True)
+                mine = stack.enter_context(claimed(files.claim))
+            return _compute_claimed(case, files, settings, wanted, smaller) if mine else None
+    except Exception as error:
+        status, sentence = failure(error)
+        if status == EXIT_INTERNAL_ERROR:
+            traceback.print_exc(file=sys.stderr)
+        row = Row(case.name, FAILED, 0, round(clock.monotonic() - began, 1), sentence)
+        note_failure(row, files)
+        return row
+
+
+def note_failure(row: Row, files: CaseFiles) -> None:
+    """Keep the row of a failed case for the summary; on a full disk the summary of this run alone has it."""
+    with contextlib.suppress(OSError), open(files.failure, "w", encoding="utf-8") as file:
+        json.dump(dataclasses.asdict(row), file)
+
+
+def _compute_claimed(case: Case, files: CaseFiles, settings: Any, wanted: Wanted, smaller: bool) -> Row:
+    inputs = case.digest  # taken before the run: an image that changes during the run makes the case due again
+    done = wanted.done_report(inputs, files)
+    if done:
+        return Row(case.name, SKIPPED, len(done["frames"]))
+    began, staging = clock.monotonic(), files.staging()
+    shutil.rmtree(staging.folder, ignore_errors=True)  # what a process left that was killed
+    try:
+        with writing(files.result):
+            os.makedirs(staging.folder)
+        job, messages = _job(case, staging, settings, smaller)
+        report: Any = job.run(ignore, lambda *frame: None, never)
+        report["messages"][:0] = messages
+        with writing(files.result):
+            with open(staging.report, "w", encoding="utf-8") as file:
+                json.dump({**report, "inputs": inputs}, file, indent=1)
+            for made, final in zip((staging.preview, staging.result, staging.report),
+                                   (files.preview, files.result, files.report)):
+                os.replace(made, final)
+    finally:
+        shutil.rmtree(staging.folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.remove(files.failure)
+    return Row(case.name, DONE, len(report["frames"]), round(clock.monotonic() - began, 1),
+               " ".join(report["messages"]))
+
+
+def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[BaseJob, List[str]]:
+    """Return the job of a case on the network of this process, and what has to be said of it."""
+    loaded = _loaded(type(settings), settings.weights, settings.device)
+    if isinstance(settings, SliceRunSettings):
+        if case.sequence is None:
+            raise InputError(f"{case.name} is a pair of phases: give one volume (or sequence) a case for slices.")
+        return SlicesJob(SlicesRequest(case.sequence, files.result, settings, preview=files.preview), loaded), []
+    messages: List[str] = []
+    if smaller:
+        edge = _smaller_edge(case, settings, loaded)
+        settings = dataclasses.replace(settings, canvas=edge)
+        messages = [f"The process that computed this case was killed or ran out of memory: it was computed on a "
+                    f"smaller canvas of {edge} voxels. The same command tries the full canvas again."]
+    return Job(Request(files.result, case.phases, case.sequence, settings, preview=files.preview), loaded), messages
+
+
+@lru_cache(maxsize=1)
+def _loaded(axis: type, weights: str, device: str) -> Any:
+    """Load the network once a process."""
+    if axis is InterpolationSettings:
+        from ..temporal.pipeline import Interpolator
+
+        return Interpolator(weights, device)
+    from ..through_plane.pipeline import SliceInterpolator
+
+    return SliceInterpolator(weights, device)
+
+
+def _smaller_edge(case: Case, settings: InterpolationSettings, interpolator: Any) -> int:
+    """Return the longest edge, in voxels, of a canvas of about half of the voxels."""
+    from ..images.readers import read_sequence, read_volume
+    from ..temporal.canvas import Canvas
+    from ..temporal.memory import canvas_voxels
+
+    first = read_volume(case.phases[0]) if case.phases else read_sequence(case.sequence).phases[0]
+    full = Canvas.fit(first.geometry, interpolator.model.network.levels,
+                      canvas_voxels(interpolator.device, first.array.size), settings.canvas)
+    return max(16, int(SMALLER * max(full.padded)))

@@ -1,0 +1,132 @@
+"""The folder of results: the files of each case, and which results are done. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+
+from ..settings import SettingsBase
+from ..through_plane.settings import SliceRunSettings
+from ..weights import checksum, locate
+
+DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+# What is in progress, and which cases failed, lies in a hidden folder within the results.
+STATE = ".ttt4d"
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a case ended: a row of the summary. `seconds` is the time it took, `message` what was wrong or assumed."""
+
+    case: str
+    status: str
+    frames: int = 0
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """Where everything of one case lies.
+
+    Parameters
+    ----------
+    folder : str
+        The folder of results.
+    name : str
+        Name of the case.
+    suffix : str
+        Ending of the result.
+    """
+
+    folder: str
+    name: str
+    suffix: str
+
+    @classmethod
+    def of(cls, folder: str, name: str, settings: SettingsBase) -> CaseFiles:
+        """Return the files of a case by the axis of the settings."""
+        # One NIfTI ending serves volumes and sequences, and which of them a case is shows only when it is read.
+        return cls(folder, name, ".nii.gz" if isinstance(settings, SliceRunSettings) else ".seq.nrrd")
+
+    @property
+    def result(self) -> str:
+        """The frames, or the volume with all slices."""
+        return self._path(self.suffix)
+
+    @property
+    def report(self) -> str:
+        """The report. It is put in place last: a case that has one is complete."""
+        return self._path(".json")
+
+    @property
+    def preview(self) -> str:
+        """The picture."""
+        return self._path(".png")
+
+    @property
+    def claim(self) -> str:
+        """Exists while a process computes the case."""
+        return self._path(".claim", STATE)
+
+    @property
+    def failure(self) -> str:
+        """The row of a case that failed."""
+        return self._path(".failed.json", STATE)
+
+    def staging(self) -> CaseFiles:
+        """Return the files of the case while it is computed, in a folder of its own."""
+        return CaseFiles(self._path(".part", STATE), self.name, self.suffix)
+
+    def _path(self, suffix: str, *folder: str) -> str:
+        return os.path.join(self.folder, *folder, self.name + suffix)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the results have to be made with, as their reports tell it.
+
+    Parameters
+    ----------
+    settings : dict
+        The settings; of the path of a weights file, only the file's name.
+    weights : str
+        SHA-256 of the weights.
+    """
+
+    settings: Dict[str, Any]
+    weights: str
+
+    @classmethod
+    def of(cls, settings: Any) -> Wanted:
+        """Return what is wanted with these settings; raises WeightsError where the weights are not there."""
+        return cls(as_reported(settings), checksum(locate(settings.weights)))
+
+    def done_report(self, inputs: str, files: CaseFiles) -> Optional[Dict[str, Any]]:
+        """Return the report of an earlier run if its result is still valid, else None.
+
+        It is valid if it was made of the same images (`inputs`, their `Case.digest`) with the same settings and
+        weights.
+        """
+        try:
+            with open(files.report, encoding="utf-8") as file:
+                found = json.load(file)
+            same = (inputs == found["inputs"] and self.settings == found["settings"]
+                    and self.weights == found["weights"]["sha256"])
+            return found if same and os.path.isfile(files.result) and isinstance(found["frames"], list) else None
+        except (OSError, ValueError, KeyError, TypeError):  # damaged, or written by an earlier version
+            return None
+
+
+def as_reported(settings: Any) -> Dict[str, Any]:
+    """Return the settings as a report holds them: of the path of a weights file, only the file's name."""
+    return json.loads(json.dumps({**settings.to_json(), "weights": os.path.basename(settings.weights)}))
+
+
+def clear_state(folder: str) -> None:
+    """Remove the hidden folder of the results where nothing is left in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.join(folder, STATE))

@@ -1,0 +1,165 @@
+"""The workers of a run: processes of joblib's loky, each with its share of the threads and a network of its own.
+
+Each worker process has a thread of this process that hands it one case after the other. So it is known which case was
+in the hands of a process that died, and the other workers go on.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import signal
+import threading
+import time as clock
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Iterator, Optional, Sequence
+
+from .cases import Case
+from .claims import release
+from .results import FAILED, CaseFiles, Row, Wanted
+
+# How long to wait before a case that another process computes is asked for again.
+POLL_SECONDS = 1.0
+ENDED_TWICE = ("The process that computed this case was killed or ran out of memory, twice: give it more memory, run "
+               "fewer --jobs, crop the volumes or choose a smaller canvas.")
+
+
+def computed(cases: Sequence[Case], folder: str, settings: Any, wanted: Wanted, jobs: int) -> Iterator[Row]:
+    """Compute cases in worker processes; yields the row of each when it has ended, in any order.
+
+    Whatever ends the iteration, the workers end with it, and nothing half-made stays.
+
+    Parameters
+    ----------
+    cases, folder, settings, wanted
+        As for `ttt4d.cohort.one_case.compute`.
+    jobs : int
+        How many worker processes.
+    """
+    waiting, rows = deque(cases), queue.Queue()  # type: ignore[var-annotated]
+    count = min(jobs, len(cases))
+    workers = [_Worker(folder, settings, wanted, jobs) for _ in range(count)]
+    threads = [threading.Thread(target=worker.serve, args=(waiting, rows.put), daemon=True) for worker in workers]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in cases:
+            row = _next(rows)
+            if isinstance(row, BaseException):
+                raise row
+            yield row
+    finally:
+        for worker in workers:
+            worker.stop()
+        for thread in threads:
+            thread.join(5)
+        for worker in workers:
+            worker.clear()
+
+
+def _next(rows: Any) -> Any:
+    while True:  # on Windows, Ctrl-C is seen only between two waits
+        try:
+            return rows.get(timeout=0.5)
+        except queue.Empty:
+            pass
+
+
+class _Worker:
+    """One worker process, and the case in its hands."""
+
+    def __init__(self, folder: str, settings: Any, wanted: Wanted, jobs: int) -> None:
+        self._folder, self._settings, self._wanted, self._jobs = folder, settings, wanted, jobs
+        self._executor: Any = None
+        self._lock = threading.Lock()
+        self._case: Optional[Case] = None
+        self._stopped = False
+
+    def serve(self, waiting: Deque[Case], put: Callable[[Any], None]) -> None:
+        """Take cases until none is left, and put a row for each; of an error, put the error."""
+        while not self._stopped:
+            try:
+                self._case = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                row = self._row(self._case)
+            except BaseException as error:
+                put(error)
+                return
+            if row is not None:
+                put(row)
+            else:  # another process computes it: its result is waited for, or its claim becomes void
+                waiting.append(self._case)
+                clock.sleep(POLL_SECONDS)
+            self._case = None
+
+    def _row(self, case: Case) -> Optional[Row]:
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+        from .one_case import compute, note_failure
+
+        for smaller in (False, True):
+            try:
+                return self._process().submit(compute, case, self._folder, self._settings, self._wanted,
+                                              smaller).result()
+            except TerminatedWorkerError:
+                self._end_process()
+                if self._stopped:
+                    raise
+        row = Row(case.name, FAILED, message=ENDED_TWICE)
+        note_failure(row, CaseFiles.of(self._folder, case.name, self._settings))
+        self.clear()
+        return row
+
+    def _process(self) -> Any:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        with self._lock:
+            if self._executor is None and not self._stopped:
+                self._executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),),
+                                                     env=_share_of_threads(self._jobs))
+            return self._executor
+
+    def _end_process(self) -> None:
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self._stopped = True
+        self._end_process()
+
+    def clear(self) -> None:
+        """Remove what a process that was ended has left of its case."""
+        if self._case is not None:
+            files = CaseFiles.of(self._folder, self._case.name, self._settings)
+            shutil.rmtree(files.staging().folder, ignore_errors=True)
+            release(files.claim)
+
+
+def _share_of_threads(jobs: int) -> Dict[str, str]:
+    """Return the variables that give a worker its share of the threads; a number that the user has set stays."""
+    from joblib.externals.loky import cpu_count
+
+    share = os.environ.get("OMP_NUM_THREADS") or str(max(1, cpu_count() // jobs))
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                          "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), share)
+
+
+def _begin(parent: int) -> None:
+    """Begin a worker process. It ends when its parent ends it or is gone; Ctrl-C and the like are for the parent."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        clock.sleep(0.5)
+    os._exit(1)

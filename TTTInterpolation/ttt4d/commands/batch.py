@@ -1,0 +1,124 @@
+"""Many cases from one command, on one computer or on several that share the folder of results.
+
+  ttt4d batch CASES RESULTS --frames 9 --jobs 4
+  ttt4d batch CASES RESULTS --factor 4 --part 2/8
+
+With --factor or --spacing, slices are filled in; else frames are interpolated. All other settings are those of
+`ttt4d interpolate` or `ttt4d slices`, with their defaults.
+
+CASES is a folder, a .csv table or a BIDS tree.
+  In a folder, each 4D image is a case, and so is each subfolder: with two images it is a pair, with more a sequence, in
+  the order of the numbers in their names; with one image it is that 4D file. A folder with one DICOM series counts as
+  an image. For slices, each image or subfolder is a volume or a sequence of volumes.
+  A table has one row for each case, and the columns `case`, `phase0` and `phase1`, or `case` and `sequence` (or
+  `volume`). Paths may be relative to the table.
+  In a BIDS tree (sub-*/ses-*/...), each session is read like a subfolder; for slices, each image is a case.
+RESULTS gets the result, the report and a picture of each case, `summary.csv`, and the page `summary.html`. A case is
+skipped if its result is there already, made of the same images with the same settings and weights. If a case fails,
+this is noted and the next one is begun. The same command again goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import os
+from typing import Any, Dict, List, Sequence
+
+from ..cohort.cases import Case, find_cases
+from ..cohort.page import write_page
+from ..cohort.parts import Part
+from ..cohort.results import FAILED, SKIPPED, CaseFiles, Row, Wanted, clear_state
+from ..cohort.summary import Summary, rows_of_results
+from ..errors import SettingsError
+from ..images.output_paths import writing
+from ..settings import InterpolationSettings, SettingsBase, is_settings, types_of
+from ..through_plane.settings import SliceRunSettings
+from .exit_status import EXIT_CASES_FAILED, EXIT_OK
+from .settings_arguments import add_settings, settings_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("cases", metavar="CASES", help="a folder, a .csv table or a BIDS tree")
+    parser.add_argument("results", metavar="RESULTS", help="a folder, made if it is not there")
+    parser.add_argument("--participant-label", nargs="+", default=[], metavar="LABEL",
+                        help="of a BIDS tree, only these subjects, with or without sub-")
+    parser.add_argument("--dry-run", action="store_true", help="list the cases and what is done already, and end")
+    work = parser.add_argument_group("distribution")
+    work.add_argument("--jobs", type=int, default=1, metavar="N",
+                      help="so many cases at a time on this computer, which share its threads (default: 1)")
+    work.add_argument("--part", metavar="I/N|auto",
+                      help="only the I-th of N parts; auto (or auto/N) takes both from a job array of Slurm, SGE, PBS, "
+                      "LSF or Kubernetes")
+    add_settings(parser)
+    slices = parser.add_argument_group("slices between slices, instead of frames")
+    add_settings(slices, SliceRunSettings, without=_names(InterpolationSettings))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute the cases and return the exit status."""
+    settings = _settings(arguments)
+    if arguments.jobs < 1:
+        raise SettingsError(f"--jobs is {arguments.jobs}: give 1 or more.")
+    part = Part.parse(arguments.part) if arguments.part else Part(0, 1)
+    wanted = Wanted.of(settings)
+    cases = part.of(find_cases(arguments.cases, arguments.results, arguments.participant_label,
+                               isinstance(settings, SliceRunSettings)))
+    done = _done(cases, arguments.results, settings, wanted)
+    if arguments.dry_run:
+        for case in cases:
+            print(f"{case.name}: {'done' if case.name in done else 'to compute'}")
+        print(f"{len(cases)} cases: {len(done)} done, {len(cases) - len(done)} to compute")
+        return EXIT_OK
+    with writing(arguments.results):
+        os.makedirs(arguments.results, exist_ok=True)
+    rows = _run(cases, arguments, settings, wanted, done, part)
+    clear_state(arguments.results)
+    if part.count == 1:
+        write_page(rows_of_results(arguments.results), arguments.results)
+    else:
+        print(f"When all parts are done, `ttt4d summary {arguments.results}` makes the summary.")
+    return EXIT_CASES_FAILED if any(row.status == FAILED for row in rows) else EXIT_OK
+
+
+def _run(cases: Sequence[Case], arguments: argparse.Namespace, settings: Any, wanted: Wanted, done: Dict[str, Row],
+         part: Part) -> List[Row]:
+    """Compute what is not done, say how each case ended, and keep the summary."""
+    from ..cohort.workers import computed
+    from .cases_bar import CasesBar
+
+    due = [case for case in cases if case.name not in done]
+    with CasesBar(len(cases)) as bar, Summary(arguments.results, cases, bar.say, table=part.count == 1) as summary:
+        for row in itertools.chain(done.values(), computed(due, arguments.results, settings, wanted, arguments.jobs)):
+            bar.show(row)
+            summary.add(row)
+    bar.end(summary.rows)
+    return summary.rows
+
+
+def _done(cases: Sequence[Case], folder: str, settings: SettingsBase, wanted: Wanted) -> Dict[str, Row]:
+    """Return the rows of the cases whose results are there and still valid."""
+    reports = ((case, wanted.done_report(case.digest, CaseFiles.of(folder, case.name, settings))) for case in cases)
+    return {case.name: Row(case.name, SKIPPED, len(report["frames"])) for case, report in reports if report}
+
+
+def _settings(arguments: argparse.Namespace) -> Any:
+    """Return the settings of the axis that the arguments are for."""
+    given = vars(arguments)
+    slices = given["factor"] is not None or given["spacing"] is not None
+    mine, other = (SliceRunSettings, InterpolationSettings) if slices else (InterpolationSettings, SliceRunSettings)
+    strange = [name for name in _names(other) if name not in _names(mine) and given[name] is not None]
+    if strange:
+        raise SettingsError(
+            f"--{strange[0]} is for {'frames, not for slices: leave it out' if slices else 'slices'}"
+            f"{'' if slices else ': give --factor or --spacing with it'}.")
+    return settings_of(arguments, mine)
+
+
+def _names(settings: type) -> List[str]:
+    """Return the names of all fields of a settings class, and of those within it."""
+    kinds = types_of(settings)
+    return [name for found in dataclasses.fields(settings)
+            for name in (_names(kinds[found.name]) if is_settings(kinds[found.name]) else [found.name])]
