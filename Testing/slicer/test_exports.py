@@ -94,7 +94,7 @@ def test_models_are_saved_one_file_a_frame_with_equal_vertex_counts_and_marks(fr
     assert "Not for clinical use" in (tmp_path / "about.json").read_text(encoding="utf-8")
 
 
-def test_the_dicom_series_is_in_the_study_in_order_marked_and_added_to_the_database(scene, frames, tmp_path, monkeypatch):
+def test_the_dicom_series_is_in_the_study_in_order_marked_and_added_to_the_database(frames, tmp_path, monkeypatch):
     source = pydicom.Dataset()
     source.SOPClassUID, source.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", "1.2.3.4"
     source.StudyInstanceUID, source.PatientID, source.PatientName, source.Modality = "1.2.3", "p66", "A^B", "MR"

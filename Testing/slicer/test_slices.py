@@ -13,7 +13,7 @@ from ttt4d.errors import InputError
 from ttt4d.through_plane.settings import SliceAdaptationSettings, SliceRunSettings
 from TTTInterpolationLib import browsing, segmentations, sequences, view_marks, volumes
 from TTTInterpolationLib.logic import TTTInterpolationLogic
-from TTTInterpolationLib.parameters import FillBetween, SliceKind, SliceTask, sliceSettingsOf
+from TTTInterpolationLib.parameters import AuxiliaryTask, FillBetween, SliceKind, SliceTask, sliceSettingsOf
 
 QUICK = SliceRunSettings(factor=2.0, slices="gap", device="cpu",
                          adaptation=SliceAdaptationSettings(auxiliary="none"))
@@ -166,6 +166,30 @@ def test_each_volume_of_a_sequence_gets_thin_slices_under_its_own_index_and_earl
         assert found.shape[0] == 9 and np.array_equal(found[::2], given)
     browsing.browserOf(result).SetSelectedItemNumber(1)
     assert browsing.shownSlicesOf(browsing.proxyOf(result)) == (2, (0, 2, 4, 6, 8))
+
+
+def test_both_axes_in_one_run_give_frames_with_thin_slices_whose_marks_say_which_are_acquired(
+        panels, pair, weights, shown, tmp_path):
+    panel = panels()
+    choices = panel.choices
+    choices.fillBetween, choices.output.frames = FillBetween.both, 1
+    choices.adaptation.auxiliary, choices.adaptation.weights = AuxiliaryTask.none, weights
+    choices.sliceAdaptation.auxiliary, choices.betweenSlices.slices = SliceTask.none, SliceKind.gap
+    choices.betweenSlices.factor, choices.advanced.device = 2.0, "cpu"
+    choices.advanced.temporaryFolder = str(tmp_path)
+    assert panel.ui.applyButton.enabled and "5 to 9 slices" in panel.ui.slicesHintLabel.text
+    panel.ui.applyButton.click()
+    tools.turn_until(lambda: not panel.running)
+    assert not shown
+    frames = choices.outputSequence
+    for n, phase in ((0, pair[0]), (2, pair[1])):
+        found = slicer.util.arrayFromVolume(frames.GetNthDataNode(n))
+        assert found.shape[0] == 9 and np.array_equal(found[::2], slicer.util.arrayFromVolume(phase))
+    browser, proxy = browsing.browserOf(frames), browsing.proxyOf(frames)
+    for n, acquired in ((0, (0, 2, 4, 6, 8)), (1, ()), (2, (0, 2, 4, 6, 8))):
+        browser.SetSelectedItemNumber(n)
+        assert browsing.shownSlicesOf(proxy) == (2, acquired)
+        assert panel.ui.frameLabel.text.startswith(f"{len(acquired)} of 9 slices are acquired")
 
 
 def test_the_views_say_of_each_slice_whether_it_is_acquired(scene, thick):
