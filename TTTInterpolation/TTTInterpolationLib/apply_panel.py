@@ -22,16 +22,17 @@ class ApplyPanel:
         The panel's widgets, by name.
     logic : TTTInterpolationLogic
         Runs the computation.
-    onFrames : callable
-        Called with the sequence of frames of a run that succeeded.
+    onResult : callable
+        Called with the sequence or volume that a run has made.
     """
 
-    def __init__(self, ui, logic, onFrames: Callable[[object], None]) -> None:
+    def __init__(self, ui, logic, onResult: Callable[[object], None]) -> None:
         self._ui = ui
         self._logic = logic
-        self._onFrames = onFrames
+        self._onResult = onResult
         self._parameterNode = None
         self._run = None  # the one that this panel started
+        self._onDone: Callable[[object], None] = lambda outputs: None
         self._installing = False
         self._progress = ProgressView(ui.progressBar, ui.statusLabel)
         ui.applyButton.connect("clicked(bool)", self.onApplyButton)
@@ -51,7 +52,7 @@ class ApplyPanel:
             return
         reason = self._logic.problem(parameterNode)
         button.text, button.enabled = _("Apply"), not reason
-        button.toolTip = reason or _("Adapt the network to these images and compute the frames between them.")
+        button.toolTip = reason or _("Adapt the network to these images and compute what is missing between them.")
 
     def stop(self) -> None:
         """End a run that this panel started."""
@@ -66,9 +67,23 @@ class ApplyPanel:
             self._progress.say(_("Cancelling"))
             run.cancel()
             return
+        self.start(self._logic.apply, lambda outputs: self._onResult(outputs.result))
+
+    def start(self, begin: Callable, onDone: Callable[[object], None]) -> None:
+        """Start a run and show how it goes.
+
+        Parameters
+        ----------
+        begin : callable
+            A method of the logic that takes a parameter node and callbacks, and returns the run.
+        onDone : callable
+            Called with what the run has made, if it succeeds.
+        """
         with slicer.util.tryWithErrorDisplay(_("The computation could not be started."), waitCursor=False):
+            node = self._parameterNode
             self._installPackages()
-            self._run = self._logic.apply(node, Callbacks(self._progress.update, self._log, self._onFinished))
+            self._run = begin(node, Callbacks(self._progress.update, self._log, self._onFinished))
+            self._onDone = onDone
             self._ui.logTextEdit.clear()
             self._progress.begin()
 
@@ -96,10 +111,9 @@ class ApplyPanel:
         for line in messages:
             self._log(line)
         if outputs is not None:
-            summary = _("{n} frames in {time}.").format(n=outputs.frames.GetNumberOfDataNodes(),
-                                                        time=clock(self._progress.elapsed))
+            summary = _("{what} in {time}.").format(what=outputs.summary, time=clock(self._progress.elapsed))
             self._progress.end(" ".join([summary, *messages]))
-            self._onFrames(outputs.frames)
+            self._onDone(outputs)
             return
         self._progress.end(outcome.message)
         if outcome.kind in ("user", "bug"):

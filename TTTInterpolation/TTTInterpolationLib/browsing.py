@@ -17,7 +17,7 @@ def place(scene, built, chosen=None, inputs=(), beside=None):
 
     The items are copied into `chosen`, or `built` itself is added to the scene. `chosen` is left unchanged if
 
-    - it holds anything other than an earlier result of the same inputs, because no images may be lost; or
+    - it holds anything other than an earlier result of the same kind and inputs, because no images may be lost; or
     - its browser plays other frames than `beside`, because its displacements belong to those.
 
     Parameters
@@ -33,22 +33,59 @@ def place(scene, built, chosen=None, inputs=(), beside=None):
     beside : vtkMRMLSequenceNode, optional
         The frames that belong to `built`, where `built` holds displacements.
     """
-    if (chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, inputs)
+    if (chosen is None or chosen.GetScene() is not scene or _isOfOthers(chosen, built, inputs)
             or beside is not None and browserOf(chosen) not in (None, browserOf(beside))):
         built.SetName(scene.GenerateUniqueName(built.GetName()))
         return scene.AddNode(built)
     chosen.RemoveAllDataNodes()
-    chosen.CopySequenceIndex(sequences.newSequence(chosen.GetName()))
+    sequences.copyIndex(built, chosen)
     for n in range(built.GetNumberOfDataNodes()):
         chosen.SetDataNodeAtValue(built.GetNthDataNode(n), built.GetNthIndexValue(n))
     return chosen
 
 
-def _isOfOthers(sequence, inputs) -> bool:
+def _isOfOthers(sequence, built, inputs) -> bool:
     if sequence.GetNumberOfDataNodes() == 0:
         return False
-    made = sequence.GetAttribute(sequences.INPUTS) is not None
-    return not made or sequences.inputsOf(sequence) != [node.GetID() for node in inputs]
+    sameKind = sequence.GetAttribute(sequences.AXIS) == built.GetAttribute(sequences.AXIS)
+    return not (sameKind and _isMadeFrom(sequence, inputs))
+
+
+def _isMadeFrom(node, inputs) -> bool:
+    return (node.GetAttribute(sequences.INPUTS) is not None
+            and sequences.inputsOf(node) == [given.GetID() for given in inputs])
+
+
+def placeVolume(scene, built, like, chosen=None):
+    """Put a volume with thin slices into the scene, shown like its input, and return the node that holds it.
+
+    Parameters
+    ----------
+    scene : vtkMRMLScene
+        The scene.
+    built : vtkMRMLScalarVolumeNode
+        A volume outside any scene.
+    like : vtkMRMLScalarVolumeNode
+        The volume that it was made from. It gives the parent transform, the place in the subject hierarchy, and, to a
+        new node, window, level and colours.
+    chosen : vtkMRMLScalarVolumeNode, optional
+        The volume that the user chose as output. It is left unchanged if it holds anything other than an earlier result
+        of the same input, because no images may be lost.
+    """
+    if (chosen is None or chosen.GetScene() is not scene
+            or chosen.GetImageData() is not None and not _isMadeFrom(chosen, [like])):
+        built.SetName(scene.GenerateUniqueName(built.GetName()))
+        chosen = scene.AddNode(built)
+    else:
+        chosen.SetAndObserveImageData(built.GetImageData())
+        chosen.CopyOrientation(built)
+        for name in built.GetAttributeNames():
+            chosen.SetAttribute(name, built.GetAttribute(name))
+    if chosen.GetDisplayNode() is None:
+        _showLike(chosen, like)
+    placeBeside(chosen, like)
+    chosen.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+    return chosen
 
 
 def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNode":
@@ -95,11 +132,53 @@ def browse(frames, like, displacements=None) -> "slicer.vtkMRMLSequenceBrowserNo
             proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
             sequence.SetNodeReferenceID(_TRANSFORM, like.GetTransformNodeID())
         if sequence in new:
-            _placeBeside(proxy, like)
-            _placeBeside(sequence, like)
+            placeBeside(proxy, like)
+            placeBeside(sequence, like)
     if frames in new:
         _showLike(browser.GetProxyNode(frames), like)
     return browser
+
+
+def follow(frames, sequence, like, editable: bool = False):
+    """Let the browser of the frames play another sequence in step with them, and return its proxy.
+
+    Parameters
+    ----------
+    frames : vtkMRMLSequenceNode
+        A result in the scene, with a browser.
+    sequence : vtkMRMLSequenceNode
+        What is played, with the index of the frames.
+    like : vtkMRMLScalarVolumeNode
+        The input volume; see `browse`.
+    editable : bool
+        Whether what the user changes on the proxy is written into the item that is shown, and into no other.
+    """
+    browser = browserOf(frames)
+    browser.AddSynchronizedSequenceNode(sequence)
+    browser.SetSaveChanges(sequence, editable)
+    _sequencesLogic(frames.GetScene()).UpdateProxyNodesFromSequences(browser)
+    proxy = browser.GetProxyNode(sequence)
+    if hasattr(proxy, "SetAndObserveTransformNodeID"):
+        proxy.SetAndObserveTransformNodeID(like.GetTransformNodeID())
+    placeBeside(proxy, like)
+    placeBeside(sequence, like)
+    return proxy
+
+
+def displacementsOf(frames):
+    """Return the displacements that the browser of the frames plays in step with them, or None."""
+    browser = browserOf(frames)
+    return next((sequence for sequence in _synchronized(browser) if _moves(sequence)), None) if browser else None
+
+
+def _synchronized(browser) -> list:
+    shown = vtk.vtkCollection()
+    browser.GetSynchronizedSequenceNodes(shown, False)
+    return [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]
+
+
+def _moves(sequence) -> bool:
+    return bool(sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode"))
 
 
 def _letGoOfEarlierDisplacements(browser, present) -> None:
@@ -108,11 +187,9 @@ def _letGoOfEarlierDisplacements(browser, present) -> None:
     They belong to earlier frames of the same inputs, not to those that the browser shows now. They stay in the scene,
     but no longer move anything. `present` lists the frames and, if there are new ones, their displacements.
     """
-    shown = vtk.vtkCollection()
-    browser.GetSynchronizedSequenceNodes(shown, False)
-    for sequence in [shown.GetItemAsObject(n) for n in range(shown.GetNumberOfItems())]:
-        moves = sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode")
-        if moves and sequence not in present and sequences.inputsOf(sequence) == sequences.inputsOf(present[0]):
+    for sequence in _synchronized(browser):
+        if (_moves(sequence) and sequence not in present
+                and sequences.inputsOf(sequence) == sequences.inputsOf(present[0])):
             proxy = browser.GetProxyNode(sequence)
             browser.RemoveSynchronizedSequenceNode(sequence.GetID())
             if proxy:
@@ -139,13 +216,29 @@ def proxyOf(sequence):
     return browser and browser.GetProxyNode(sequence)
 
 
-def acquiredPhaseOf(frames):
-    """Return the volume that shows the acquired phases of a result; None if it is no longer in the scene.
+def shownVolumeOf(result):
+    """Return the volume that shows a result in the views: the proxy of a sequence, or the volume itself."""
+    return proxyOf(result) if result.IsA("vtkMRMLSequenceNode") else result
 
-    It is phase 0 of a pair, or the proxy of an input sequence.
+
+def acquiredPhaseOf(frames):
+    """Return the volume that shows what a result was made from; None if it is no longer in the scene.
+
+    It is phase 0 of a pair, the volume with thick slices, or the proxy of an input sequence.
     """
     first = frames.GetNthNodeReference(sequences.INPUT, 0)
     return proxyOf(first) if first and first.IsA("vtkMRMLSequenceNode") else first
+
+
+def shownNumber(frames) -> int:
+    """Return the number of the item that the browser of a sequence shows now; -1 where none is shown."""
+    browser = browserOf(frames)
+    number = browser.GetSelectedItemNumber() if browser else -1
+    if number < 0 or frames.GetNumberOfDataNodes() == 0:
+        return -1
+    # The number counts the items of the master, which may be another sequence that the user plays in step.
+    value = browser.GetMasterSequenceNode().GetNthIndexValue(number)
+    return frames.GetItemNumberFromIndexValue(value, False)
 
 
 def shownMark(frames) -> str:
@@ -153,13 +246,7 @@ def shownMark(frames) -> str:
 
     The text is empty where no frame is shown or nothing says which it is.
     """
-    browser = browserOf(frames)
-    number = browser.GetSelectedItemNumber() if browser else -1
-    if number < 0 or frames.GetNumberOfDataNodes() == 0:
-        return ""
-    # The number counts the items of the master, which may be another sequence that the user plays in step.
-    value = browser.GetMasterSequenceNode().GetNthIndexValue(number)
-    shown = frames.GetItemNumberFromIndexValue(value, False)
+    shown = shownNumber(frames)
     return sequences.marksOf(frames)[shown] if shown >= 0 else ""
 
 
@@ -171,8 +258,24 @@ def markOf(volume) -> str:
     own = volume.GetAttribute(sequences.FRAME)
     if own or volume.GetScene() is None:
         return own or ""
-    shown = (browser.GetSequenceNode(volume) for browser in _browsersOf(volume.GetScene()))
-    return next(filter(None, map(shownMark, filter(None, shown))), "")
+    return next(filter(None, map(shownMark, _sequencesOf(volume))), "")
+
+
+def shownSlicesOf(volume) -> Optional[tuple[int, tuple[int, ...]]]:
+    """Return which slices of a volume, or of the sequence item that it shows, are acquired.
+
+    See `sequences.acquiredSlicesOf`.
+    """
+    own = sequences.acquiredSlicesOf(volume)
+    shown = (sequences.acquiredSlicesOf(frames, shownNumber(frames)) for frames in _sequencesOf(volume))
+    return next((found for found in shown if found is not None), own)
+
+
+def _sequencesOf(volume) -> list:
+    """Return the sequences whose items a volume shows."""
+    if volume.GetScene() is None:
+        return []
+    return list(filter(None, (browser.GetSequenceNode(volume) for browser in _browsersOf(volume.GetScene()))))
 
 
 def _browsersOf(scene) -> list:
@@ -202,7 +305,8 @@ def _showLike(proxy, like) -> None:
     display.SetInterpolate(shown.GetInterpolate())
 
 
-def _placeBeside(node, like) -> None:
+def placeBeside(node, like) -> None:
+    """Give a node the parent of `like` in the subject hierarchy, so that a patient's study stays together."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
     item = hierarchy.GetItemByDataNode(like) if hierarchy else 0
     if not item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Callable
 
 import qt
@@ -13,7 +14,7 @@ from .engine_info import EngineInfo
 from .logic import estimatedMemory
 from .text_controls import TextChoice
 
-WEIGHTS, DEVICE = "adaptation.weights", "advanced.device"
+WEIGHTS, SLICE_WEIGHTS, DEVICE = "adaptation.weights", "sliceAdaptation.weights", "advanced.device"
 
 
 class ComputerPanel:
@@ -38,10 +39,11 @@ class ComputerPanel:
         self._parameterNode = None
         self._hasCard = False
         self._engineInfo = EngineInfo(self._onEngineInfo)
-        self.controls = {WEIGHTS: TextChoice(ui.weightsComboBox, lambda value: onChosen(WEIGHTS, value)),
-                         DEVICE: TextChoice(ui.deviceComboBox, lambda value: onChosen(DEVICE, value))}
-        self._offer(weights.names(weights.TEMPORAL), [("cpu", _("CPU"))])
-        ui.weightsFileButton.connect("clicked(bool)", self.onWeightsFileButton)
+        self.controls = {name: TextChoice(comboBox, functools.partial(onChosen, name)) for name, comboBox in (
+            (WEIGHTS, ui.weightsComboBox), (SLICE_WEIGHTS, ui.slicesWeightsComboBox), (DEVICE, ui.deviceComboBox))}
+        self._offer(weights.names(weights.TEMPORAL), weights.names(weights.THROUGH_PLANE), [("cpu", _("CPU"))])
+        for name, button in ((WEIGHTS, ui.weightsFileButton), (SLICE_WEIGHTS, ui.slicesWeightsFileButton)):
+            button.connect("clicked(bool)", functools.partial(self.onWeightsFileButton, name))
         ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
 
     def refresh(self, parameterNode) -> None:
@@ -54,12 +56,12 @@ class ComputerPanel:
         """End the child process that looks for graphics cards, if it is running."""
         self._engineInfo.stop()
 
-    def onWeightsFileButton(self, checked=False) -> None:
-        """Ask for a weights file."""
+    def onWeightsFileButton(self, name: str, checked=False) -> None:
+        """Ask for a weights file, for the parameter of this name."""
         path = qt.QFileDialog.getOpenFileName(self._ui.weightsFileButton, _("Weights"), "",
                                               _("Weights (*.safetensors)"))
         if path:
-            self._onChosen(WEIGHTS, path)
+            self._onChosen(name, path)
 
     def onAdvancedCollapsed(self, collapsed) -> None:
         """Look for graphics cards when a user first opens the group of the device."""
@@ -68,10 +70,12 @@ class ComputerPanel:
 
     def _onEngineInfo(self, info: dict) -> None:
         devices = [(device["name"], device["description"]) for device in info.get("devices", [])]
-        self._offer([file["name"] for file in info.get("weights", [])], devices)
+        ofSlices = info.get("slices", {}).get("weights", [])
+        self._offer([file["name"] for file in info.get("weights", [])], [file["name"] for file in ofSlices], devices)
         self._hasCard = any(name.startswith("cuda") for name, _description in devices)
         self.refresh(self._parameterNode)
 
-    def _offer(self, names, devices) -> None:
-        self.controls[WEIGHTS].offer((name, name) for name in names)
+    def _offer(self, names, sliceNames, devices) -> None:
+        for parameter, offered in ((WEIGHTS, names), (SLICE_WEIGHTS, sliceNames)):
+            self.controls[parameter].offer((name, name) for name in offered)
         self.controls[DEVICE].offer([("auto", _("Automatic")), *devices])

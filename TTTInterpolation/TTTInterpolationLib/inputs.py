@@ -1,4 +1,4 @@
-"""The phases that are interpolated, and the reasons why some nodes cannot be phases."""
+"""The volumes that a run is given, and the reasons why some nodes cannot be used."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from . import browsing, sequences, volumes
 
 @dataclass(frozen=True)
 class Inputs:
-    """The phases of a run.
+    """The volumes of a run.
 
     Parameters
     ----------
     phases : tuple of vtkMRMLScalarVolumeNode
-        The phases, in order of time.
+        The phases, in order of time; between slices there may be one only.
     like : vtkMRMLScalarVolumeNode
         The volume whose window, colours and place the result takes; a node of the scene where possible.
     nodes : tuple of vtkMRMLNode
-        The nodes that the user chose: the two phases, or the sequence.
+        The nodes that the user chose: the two phases, the sequence, or the volume with thick slices.
     isSequence : bool
         Whether the phases come from a sequence.
     phaseTimes : tuple of float
@@ -59,12 +59,24 @@ class Inputs:
                      sequences.phaseTimesOf(sequence))
         return inputs._checked(sequences.marksOf(sequence))
 
+    @classmethod
+    def thick(cls, node) -> "Inputs":
+        """Return the inputs for a volume or a sequence whose slices are too far apart.
+
+        Raises `InputError` if it cannot be used.
+        """
+        if node is None:
+            raise InputError(_("Choose a volume whose slices are too far apart, or a sequence of such volumes."))
+        if node.IsA("vtkMRMLSequenceNode"):
+            return cls.fromSequence(node)
+        return cls((node,), node, (node,))._checked([browsing.markOf(node)])
+
     def _checked(self, marks: list[str]) -> "Inputs":
         reason = next(filter(None, map(volumes.problemOf, self.phases)), "")
         if reason:
             raise InputError(reason)
         if sequences.SYNTHETIC in marks:
             synthetic = self.nodes[0 if self.isSequence else marks.index(sequences.SYNTHETIC)]
-            raise InputError(_("{name} was computed, not measured: choose the acquired phases.").format(
+            raise InputError(_("{name} was computed, not measured: choose acquired images.").format(
                 name=synthetic.GetName()))
         return self

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 import slicer
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from ttt4d.errors import InputError, UserError
 from ttt4d.settings import InterpolationSettings
 from ttt4d.temporal.memory import CPU_VOXELS, GPU_VOXELS, estimated_memory_mib
+from ttt4d.through_plane.settings import SliceRunSettings
 
-from . import dependencies, volumes
+from . import volumes
+from .carry_transfer import Carried, CarryTransfer, Wanted
+from .chosen_runs import ChosenRuns, runTransfer
 from .inputs import Inputs
-from .parameters import InputKind, TTTInterpolationParameterNode, settingsOf
-from .run import BlockingRun, Callbacks, EventLoopRun
-from .transfer import Outputs, Transfer
+from .parameters import FillBetween, InputKind, TTTInterpolationParameterNode
+from .run import Callbacks, EventLoopRun
+from .slices_transfer import SlicesTransfer
+from .transfer import Outputs, PhasesTransfer
 
 
-class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
-    """Computes the frames between the phases of a 4D image.
+class TTTInterpolationLogic(ScriptedLoadableModuleLogic, ChosenRuns):
+    """Computes the frames between the phases of a 4D image, and the slices between thick ones.
 
     Examples
     --------
@@ -30,10 +31,8 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
     >>> frames = logic.process(phase0, phase1)  # doctest: +SKIP
     >>> settings = InterpolationSettings(frames=3, cyclic=True)  # doctest: +SKIP
     >>> frames = logic.processSequence(cine, settings=settings)  # doctest: +SKIP
+    >>> thin = logic.processSlices(volume, settings=SliceRunSettings(factor=4.0))  # doctest: +SKIP
     """
-
-    # Runs under way, by the ID of their parameter node: several panels of one scene share it, and so its one run.
-    _running: dict[str, EventLoopRun] = {}
 
     def getParameterNode(self) -> TTTInterpolationParameterNode:
         """Return the parameter node of the scene, with typed access to every choice."""
@@ -41,7 +40,8 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
 
     def process(self, phase0, phase1, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                 waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
-                callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+                callbacks: Optional[Callbacks] = None, slices: Optional[SliceRunSettings] = None,
+                ) -> Union[EventLoopRun, object, None]:
         """Interpolate between two volumes of the scene.
 
         Parameters
@@ -62,6 +62,8 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
             Where images are passed to the engine; the system's place for temporary files if empty.
         callbacks : Callbacks, optional
             What is called during the run and at its end.
+        slices : SliceRunSettings, optional
+            Which slices are computed in each frame. If None, the frames have the slices of the phases.
 
         Returns
         -------
@@ -76,12 +78,15 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         JobError
             If the run failed.
         """
-        return self._process(Inputs.pair(phase0, phase1), Outputs(outputSequence, displacementSequence), settings,
-                             waitForCompletion, temporaryFolder, callbacks)
+        transfer = PhasesTransfer(slicer.mrmlScene, Inputs.pair(phase0, phase1),
+                                  Outputs(outputSequence, displacementSequence), settings or InterpolationSettings(),
+                                  slices)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
     def processSequence(self, sequence, outputSequence=None, settings: Optional[InterpolationSettings] = None,
                         waitForCompletion: bool = True, displacementSequence=None, temporaryFolder: str = "",
-                        callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+                        callbacks: Optional[Callbacks] = None, slices: Optional[SliceRunSettings] = None,
+                        ) -> Union[EventLoopRun, object, None]:
         """Interpolate between each two neighbouring phases of a sequence of volumes.
 
         Parameters
@@ -93,65 +98,75 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic):
         --------
         process : All other parameters are the same.
         """
-        return self._process(Inputs.fromSequence(sequence), Outputs(outputSequence, displacementSequence), settings,
-                             waitForCompletion, temporaryFolder, callbacks)
+        transfer = PhasesTransfer(slicer.mrmlScene, Inputs.fromSequence(sequence),
+                                  Outputs(outputSequence, displacementSequence), settings or InterpolationSettings(),
+                                  slices)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
-    def apply(self, parameterNode, callbacks: Callbacks) -> EventLoopRun:
-        """Start a run with the choices of a parameter node, beside the event loop.
+    def processSlices(self, volume, output=None, settings: Optional[SliceRunSettings] = None,
+                      waitForCompletion: bool = True, segmentation=None, temporaryFolder: str = "",
+                      callbacks: Optional[Callbacks] = None) -> Union[EventLoopRun, object, None]:
+        """Compute thin slices between the slices of a volume, or of each volume of a sequence.
 
-        The result becomes the output of the parameter node. Its panels see the start and the end of the run, because
-        the parameter node is modified. Raises `UserError` if the choices are not valid.
+        Parameters
+        ----------
+        volume : vtkMRMLScalarVolumeNode or vtkMRMLSequenceNode
+            Its slices are too far apart.
+        output : vtkMRMLScalarVolumeNode or vtkMRMLSequenceNode, optional
+            Takes the result, which is of the same type as `volume`; see `outputSequence` of `process`.
+        settings : SliceRunSettings, optional
+            The engine's settings; by default the slices are four times as close.
+        segmentation : vtkMRMLSegmentationNode, optional
+            A segmentation drawn on the volume. It is carried to the new slices, as a new segmentation node.
+
+        Returns
+        -------
+        vtkMRMLScalarVolumeNode or vtkMRMLSequenceNode or None or EventLoopRun
+            As of `process`, with a volume for a volume.
+
+        See Also
+        --------
+        process : All other parameters, and what is raised, are the same.
         """
-        reason = self.problem(parameterNode)
-        if self.runOf(parameterNode):
-            reason = _("A computation with these choices is under way: wait for its end, or cancel it.")
-        if reason:
-            raise InputError(reason)
-        key = parameterNode.parameterNode.GetID()
+        inputs = Inputs.thick(volume)
+        chosen = Outputs(frames=output) if inputs.isSequence else Outputs(volume=output)
+        transfer = SlicesTransfer(slicer.mrmlScene, inputs, chosen, settings or SliceRunSettings(factor=4.0),
+                                  segmentation)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
-        def finished(outcome, outputs: Optional[Outputs]) -> None:
-            del self._running[key]
-            if outputs is not None:
-                parameterNode.outputSequence = outputs.frames
-                if outputs.displacements is not None:
-                    parameterNode.displacementSequence = outputs.displacements
-            parameterNode.Modified()
-            callbacks.finished(outcome, outputs)
+    def carry(self, frames, source=None, models: bool = False, maps: Sequence[str] = (),
+              waitForCompletion: bool = True, temporaryFolder: str = "", callbacks: Optional[Callbacks] = None,
+              weights: str = "") -> Union[EventLoopRun, Carried, None]:
+        """Carry a segmentation, a model or markups of phase 0 to every frame of a result, and measure.
 
-        run = self._process(_inputsOf(parameterNode), _outputsOf(parameterNode), settingsOf(parameterNode), False,
-                            parameterNode.advanced.temporaryFolder, dataclasses.replace(callbacks, finished=finished))
-        self._running[key] = run
-        parameterNode.Modified()
-        return run
+        Parameters
+        ----------
+        frames : vtkMRMLSequenceNode
+            A result between phases, whose inputs are in the scene.
+        source : vtkMRMLNode, optional
+            A segmentation, a model or markups.
+        models : bool
+            Whether segments are also carried as models with point correspondence.
+        maps : sequence of str
+            Names of `maps.MAPS`.
+        weights : str
+            Path of the weights file of the result, if it is not a packaged one.
 
-    def runOf(self, parameterNode) -> Optional[EventLoopRun]:
-        """Return the run under way with this parameter node, whichever panel started it; None if there is none."""
-        return self._running.get(parameterNode.parameterNode.GetID())
+        Returns
+        -------
+        Carried or None or EventLoopRun
+            As of `process`.
 
-    def problem(self, parameterNode) -> str:
-        """Return why the choices of a parameter node cannot be run, in one sentence; an empty text if they can."""
-        try:
-            settingsOf(parameterNode)
-            _checkOutputs(_inputsOf(parameterNode), _outputsOf(parameterNode))
-        except UserError as error:
-            return str(error)
-        return ""
-
-    def _process(self, inputs: Inputs, chosen: Outputs, settings: Optional[InterpolationSettings],
-                 waitForCompletion: bool, temporaryFolder: str, callbacks: Optional[Callbacks]):
-        _checkOutputs(inputs, chosen)
-        dependencies.check()
-        transfer = Transfer(slicer.mrmlScene, inputs, chosen, settings or InterpolationSettings(), temporaryFolder)
-        if waitForCompletion:
-            outputs = BlockingRun(transfer, callbacks).wait()
-            return outputs and outputs.frames
-        run = EventLoopRun(transfer, callbacks)
-        run.start()
-        return run
+        See Also
+        --------
+        process : All other parameters, and what is raised, are the same.
+        """
+        transfer = CarryTransfer(slicer.mrmlScene, frames, Wanted(source, models, tuple(maps)), weights)
+        return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 
 
 def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
-    """Return the estimated memory of a run on its device, in MiB; None before the inputs are chosen.
+    """Return the estimated memory of a run between phases on its device, in MiB; None before the inputs are chosen.
 
     Parameters
     ----------
@@ -160,6 +175,8 @@ def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
     hasCard : bool
         Whether the device `auto` stands for a graphics card.
     """
+    if parameterNode.fillBetween is FillBetween.slices:
+        return None
     if parameterNode.inputKind is InputKind.sequence:
         sequence = parameterNode.sequence
         volume = sequence and sequence.GetNumberOfDataNodes() and sequence.GetNthDataNode(0)
@@ -173,21 +190,3 @@ def estimatedMemory(parameterNode, hasCard: bool = False) -> Optional[float]:
     onCard = device.startswith("cuda") or device == "auto" and hasCard
     most = GPU_VOXELS if onCard else CPU_VOXELS
     return estimated_memory_mib(math.prod(size), min(math.prod(min(n, edge) for n in size), most))
-
-
-def _inputsOf(parameterNode) -> Inputs:
-    if parameterNode.inputKind is InputKind.sequence:
-        return Inputs.fromSequence(parameterNode.sequence)
-    return Inputs.pair(parameterNode.phase0, parameterNode.phase1)
-
-
-def _outputsOf(parameterNode) -> Outputs:
-    return Outputs(parameterNode.outputSequence, parameterNode.displacementSequence)
-
-
-def _checkOutputs(inputs: Inputs, chosen: Outputs) -> None:
-    """Raise `InputError` if the chosen outputs are in the way of the inputs or of each other."""
-    if inputs.isSequence and inputs.nodes[0] in (chosen.frames, chosen.displacements):
-        raise InputError(_("The output would overwrite the input sequence: choose another output."))
-    if chosen.frames is not None and chosen.frames is chosen.displacements:
-        raise InputError(_("Frames and displacements cannot go into one sequence: choose two."))

@@ -7,18 +7,28 @@ import vtk
 from slicer.i18n import tr as _
 
 from . import browsing, sequences
+from .carry_transfer import SOURCE
 
-_CHART = sequences.PREFIX + "LossChart"  # role of the chart that belongs to the frames
+_CHART = sequences.PREFIX + "LossChart"  # role of the chart that belongs to a result
 
 
-def show(frames) -> None:
-    """Show the frames in the slice views, with their browser in the toolbar, if there is a main window."""
+def show(result) -> None:
+    """Show a result in the slice views, if there is a main window: beside its input where slices were filled in.
+
+    Frames are played by their browser in the toolbar.
+    """
     if _layoutManager() is None:
         return
-    browser = browsing.browserOf(frames)
-    slicer.modules.sequences.setToolBarActiveBrowserNode(browser)
-    slicer.modules.sequences.setToolBarVisible(True)
-    showVolume(browser.GetProxyNode(frames))
+    browser = browsing.browserOf(result)
+    if browser is not None:
+        slicer.modules.sequences.setToolBarActiveBrowserNode(browser)
+        slicer.modules.sequences.setToolBarVisible(True)
+    volume = browsing.shownVolumeOf(result)
+    if volume is None:  # its browser was deleted
+        return
+    showVolume(volume)
+    if sequences.acquiredSlicesOf(result) is not None and browsing.acquiredPhaseOf(result) is not None:
+        showSideBySide(result)
 
 
 def showVolume(volume) -> None:
@@ -27,32 +37,36 @@ def showVolume(volume) -> None:
         slicer.util.setSliceViewerLayers(background=volume, fit=True)
 
 
-def showSideBySide(frames) -> None:
-    """Show the acquired phase on the left and the frames on the right, in two linked views along the slices."""
-    phase, layoutManager = browsing.acquiredPhaseOf(frames), _layoutManager()
+def showSideBySide(result) -> None:
+    """Show what was acquired on the left and the result on the right, in two linked views.
+
+    The views lie along the slices; across them where slices were filled in.
+    """
+    layoutManager = _layoutManager()
     if layoutManager is None:
         return
     layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
-    for viewName, volume in (("Red", phase), ("Yellow", browsing.proxyOf(frames))):
+    orientation = "Axial" if sequences.acquiredSlicesOf(result) is None else "Coronal"
+    for viewName, volume in (("Red", browsing.acquiredPhaseOf(result)), ("Yellow", browsing.shownVolumeOf(result))):
         view = layoutManager.sliceWidget(viewName)
         composite = view.mrmlSliceCompositeNode()
         composite.SetBackgroundVolumeID(volume.GetID())
         composite.SetLinkedControl(True)
-        view.mrmlSliceNode().SetOrientation("Axial")
+        view.mrmlSliceNode().SetOrientation(orientation)
         view.mrmlSliceNode().RotateToVolumePlane(volume)
         view.sliceLogic().FitSliceToBackground()
 
 
-def lossChart(frames) -> "slicer.vtkMRMLPlotChartNode":
+def lossChart(result) -> "slicer.vtkMRMLPlotChartNode":
     """Return a chart of the auxiliary loss before and after the adaptation, one pair of bars for each batch.
 
     Both losses are computed on the same random draws, which the adaptation does not learn from. An earlier chart of
-    these frames is removed from the scene.
+    this result is removed from the scene.
     """
-    scene = frames.GetScene()
-    _removeChart(frames)
-    name = _("{name} adaptation").format(name=frames.GetName())
-    before, after, kept = zip(*sequences.heldOutLossesOf(frames))
+    scene = result.GetScene()
+    _removeChart(result)
+    name = _("{name} adaptation").format(name=result.GetName())
+    before, after, kept = zip(*sequences.heldOutLossesOf(result))
     pairs = [str(n) if isKept else _("{n} (not used)").format(n=n) for n, isKept in enumerate(kept, start=1)]
     table = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", name)
@@ -69,13 +83,33 @@ def lossChart(frames) -> "slicer.vtkMRMLPlotChartNode":
         series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
         series.SetUniqueColor()
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    frames.SetNodeReferenceID(_CHART, chart.GetID())
+    result.SetNodeReferenceID(_CHART, chart.GetID())
     return chart
 
 
-def showLosses(frames) -> None:
+def showLosses(result) -> None:
     """Show the chart of the adaptation in a layout with a plot."""
-    chart = lossChart(frames)
+    showChart(lossChart(result))
+
+
+def showCarried(carried) -> None:
+    """Show what was carried in place of its source, the volumes over time, and the first map over the frames."""
+    for source in {sequence.GetNodeReference(SOURCE) for sequence in carried.sequences} - {None}:
+        if source.GetDisplayNode():
+            source.GetDisplayNode().SetVisibility(False)
+    if carried.measures is not None:
+        showChart(carried.measures.chart)
+    for sequence in list(carried.maps.values())[:1]:
+        proxy = browsing.proxyOf(sequence)
+        if _layoutManager() is not None:
+            slicer.util.setSliceViewerLayers(foreground=proxy, foregroundOpacity=0.5)
+        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(proxy)
+        if legend is not None:
+            legend.SetVisibility(True)
+
+
+def showChart(chart) -> None:
+    """Show a chart in a layout with a plot, if there is a main window."""
     if _layoutManager() is not None:
         slicer.modules.plots.logic().ShowChartInLayout(chart)
 
@@ -87,15 +121,15 @@ def _column(array, name: str, values):
     return array
 
 
-def _removeChart(frames) -> None:
-    chart = frames.GetNodeReference(_CHART)
+def _removeChart(result) -> None:
+    chart = result.GetNodeReference(_CHART)
     if chart is None:
         return
     series = [chart.GetNthPlotSeriesNode(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
     tables = {node.GetTableNode() for node in series}
     for node in [chart, *series, *tables]:
         if node is not None:
-            frames.GetScene().RemoveNode(node)
+            result.GetScene().RemoveNode(node)
 
 
 def _layoutManager():

@@ -8,10 +8,11 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from . import browsing, review, sequences
+from .view_marks import ViewMarks, markText
 
 
 class ReviewPanel(VTKObservationMixin):
-    """Shows the frames that are the output of a parameter node.
+    """Shows the frames or the volume that is the result of a parameter node.
 
     Parameters
     ----------
@@ -22,28 +23,34 @@ class ReviewPanel(VTKObservationMixin):
     def __init__(self, ui) -> None:
         VTKObservationMixin.__init__(self)
         self._ui = ui
-        self._frames = None
+        self._result = None
         self._browser = None
+        self._viewMarks = ViewMarks()
         # The toolbar has the same keys for the frames. Qt obeys neither of two widgets of a window with one key.
         for shortcut in slicer.util.findChildren(ui.playWidget, className="QShortcut"):
             shortcut.enabled = False
         ui.sideBySideButton.connect("clicked(bool)", self.onSideBySideButton)
         ui.lossButton.connect("clicked(bool)", self.onLossButton)
 
-    def refresh(self, frames) -> None:
-        """Show a sequence of frames, or that there is none."""
-        self._frames = frames
-        browser = frames and browsing.browserOf(frames)
+    def refresh(self, result) -> None:
+        """Show a sequence of frames or a volume, or that there is none."""
+        self._result = result
+        browser = result and browsing.browserOf(result)
         for widget in (self._ui.playWidget, self._ui.seekWidget):
             widget.setMRMLSequenceBrowserNode(browser)
             widget.enabled = bool(browser)
-        self._ui.sideBySideButton.enabled = bool(browser and browsing.acquiredPhaseOf(frames))
-        self._ui.lossButton.enabled = bool(frames and sequences.heldOutLossesOf(frames))
-        self.follow(browser)
+        shown = result and browsing.shownVolumeOf(result)
+        self._ui.sideBySideButton.enabled = bool(shown and browsing.acquiredPhaseOf(result))
+        self._ui.lossButton.enabled = bool(result and sequences.heldOutLossesOf(result))
+        self._follow(browser)
         self._refreshMark()
 
-    def follow(self, browser) -> None:
-        """Observe which frame a browser shows; None to observe none."""
+    def release(self) -> None:
+        """Observe nothing more, and take the marks out of the views."""
+        self._follow(None)
+        self._viewMarks.remove()
+
+    def _follow(self, browser) -> None:
         if browser is self._browser:
             return
         if self._browser:
@@ -53,18 +60,16 @@ class ReviewPanel(VTKObservationMixin):
             self.addObserver(browser, vtk.vtkCommand.ModifiedEvent, self._refreshMark)
 
     def _refreshMark(self, caller=None, event=None) -> None:
-        mark = browsing.shownMark(self._frames) if self._browser else ""
-        self._ui.frameLabel.text = {
-            sequences.ACQUIRED: _("This frame is acquired: it was measured."),
-            sequences.SYNTHETIC: _("This frame is synthetic: it was computed, not measured."),
-        }.get(mark, "")
+        shown = self._result and browsing.shownVolumeOf(self._result)
+        self._ui.frameLabel.text = markText(shown) if shown else ""
+        self._viewMarks.refresh()
 
     def onSideBySideButton(self, checked=False) -> None:
-        """Show an acquired phase beside the frames."""
+        """Show what was acquired beside the result."""
         with slicer.util.tryWithErrorDisplay(_("The views could not be arranged."), waitCursor=False):
-            review.showSideBySide(self._frames)
+            review.showSideBySide(self._result)
 
     def onLossButton(self, checked=False) -> None:
         """Show what the adaptation did to the auxiliary loss."""
         with slicer.util.tryWithErrorDisplay(_("The plot could not be shown."), waitCursor=False):
-            review.showLosses(self._frames)
+            review.showLosses(self._result)

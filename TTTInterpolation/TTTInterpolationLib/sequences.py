@@ -1,17 +1,22 @@
-"""Sequence nodes of results: their items, the marks of their frames, and where they come from."""
+"""Nodes of results: items of sequences, the marks of frames and slices, and where they come from."""
 
 from __future__ import annotations
 
 import json
+from typing import Optional
 
 import slicer
 
-from ttt4d.images.marks import ACQUIRED, FRAME, FRAMES, SYNTHETIC, mark  # noqa: F401 - all about marks in one place
+from ttt4d.images import marks
+from ttt4d.images.marks import ACQUIRED, FRAME, FRAMES, SLICES, SYNTHETIC, mark  # noqa: F401 - all marks in one place
 from ttt4d.images.phase_times import parse_increasing
 
 PREFIX = "TTTInterpolation."
 INPUTS = PREFIX + "Inputs"
 INPUT = PREFIX + "Input"  # role of the nodes that a result was made from
+AXIS = PREFIX + "FillBetween"  # `SLICES_ONLY` on a sequence that has the frames of its input, and more slices
+SLICES_ONLY = "slices"
+_SLICE_AXIS, _SLICE_FRAMES = SLICES + ".axis", SLICES + ".frames"
 _HELD_OUT_LOSSES = PREFIX + "HeldOutLosses"
 
 
@@ -29,30 +34,49 @@ def newSequence(name: str) -> "slicer.vtkMRMLSequenceNode":
     return sequence
 
 
+def copyIndex(source, target) -> None:
+    """Give an empty sequence the name, unit and type of the index of another one."""
+    target.SetIndexName(source.GetIndexName())
+    target.SetIndexUnit(source.GetIndexUnit())
+    target.SetIndexType(source.GetIndexType())
+
+
 def addItem(sequence, node, index: float, acquired: bool) -> None:
     """Put a copy of a node into a sequence, marked as acquired or synthetic. `index` is its position in percent."""
-    node.SetName(f"{sequence.GetName()} {index:.0f} % ({mark(acquired)})")
+    addItemAs(sequence, node, f"{index:.6g}", acquired, f"{index:.0f} %")
+
+
+def addItemAs(sequence, node, value: str, acquired: bool, position: str = "") -> None:
+    """Put a copy of a node into a sequence under the text of an index value; see `addItem`."""
+    node.SetName(f"{sequence.GetName()} {position or value} ({mark(acquired)})")
     node.SetAttribute(FRAME, mark(acquired))
-    sequence.SetDataNodeAtValue(node, f"{index:.6g}")
+    sequence.SetDataNodeAtValue(node, value)
 
 
-def annotate(sequence, report: dict, inputs) -> None:
-    """Store on a sequence where it comes from, in attributes that are saved with the scene and in .seq.nrrd files.
+def annotate(result, report: dict, inputs) -> None:
+    """Store on a node where it comes from, in attributes that are saved with the scene and in NRRD files.
 
     Parameters
     ----------
-    sequence : vtkMRMLSequenceNode
-        The frames or displacements of a result, in the scene.
+    result : vtkMRMLSequenceNode or vtkMRMLScalarVolumeNode
+        Frames, displacements, or a volume with thin slices, in the scene.
     report : dict
         The engine's report.
     inputs : sequence of vtkMRMLNode
-        The nodes that the result was made from. The sequence gets references to them.
+        The nodes that the result was made from. It gets references to them.
     """
-    sequence.RemoveNodeReferenceIDs(INPUT)
+    result.RemoveNodeReferenceIDs(INPUT)
     for node in inputs:
-        sequence.AddNodeReferenceID(INPUT, node.GetID())
-    # In .seq.nrrd files, Slicer before 5.10 keeps the attributes of a sequence, but not those of its items.
-    sequence.SetAttribute(FRAMES, " ".join(marksOf(sequence)))
+        result.AddNodeReferenceID(INPUT, node.GetID())
+    if result.IsA("vtkMRMLSequenceNode"):
+        # In .seq.nrrd files, Slicer before 5.10 keeps the attributes of a sequence, but not those of its items.
+        result.SetAttribute(FRAMES, " ".join(marksOf(result)))
+    slices = report.get("slices")
+    if slices:
+        for name, value in marks.slices(slices["acquired"], slices["axis"]).items():
+            result.SetAttribute(name, value)
+        if "frames" in slices:
+            result.SetAttribute(_SLICE_FRAMES, " ".join(map(str, slices["frames"])))
     settings, adaptation = report.get("settings", {}), report.get("adaptation", [])
     values = {
         "Settings": settings,
@@ -60,6 +84,7 @@ def annotate(sequence, report: dict, inputs) -> None:
         "Weights": report.get("weights", {}),
         "Versions": report.get("versions", {}),
         "Device": report.get("device", ""),
+        "Slices": slices or {},
         "Inputs": [node.GetName() for node in inputs],
         "Date": report.get("date", ""),
         "Messages": report.get("messages", []),
@@ -68,7 +93,32 @@ def annotate(sequence, report: dict, inputs) -> None:
         "Notice": "Not for clinical use.",
     }
     for name, value in values.items():
-        sequence.SetAttribute(PREFIX + name, value if isinstance(value, str) else json.dumps(value))
+        result.SetAttribute(PREFIX + name, value if isinstance(value, str) else json.dumps(value))
+
+
+def acquiredSlicesOf(result, number: int = 0) -> Optional[tuple[int, tuple[int, ...]]]:
+    """Return which slices of a result are acquired, bit for bit; None where slices are not told from each other.
+
+    Parameters
+    ----------
+    result : vtkMRMLSequenceNode or vtkMRMLScalarVolumeNode
+        A sequence, or a single volume.
+    number : int
+        Number of the item of a sequence.
+
+    Returns
+    -------
+    axis : {0, 1, 2}
+        The axis that counts the slices: i, j or k.
+    slices : tuple of int
+        Numbers of the acquired slices.
+    """
+    listed, axis = result.GetAttribute(SLICES), result.GetAttribute(_SLICE_AXIS)
+    if not listed or axis not in tuple("ijk"):
+        return None
+    frames = result.GetAttribute(_SLICE_FRAMES)
+    synthetic = listed == "none" or frames is not None and str(number) not in frames.split()
+    return "ijk".index(axis), () if synthetic else tuple(map(int, listed.split()))
 
 
 def phaseTimesOf(sequence) -> tuple[float, ...]:

@@ -6,13 +6,16 @@ Files need no conversion: a NRRD file says which of the two it uses, and MRML's 
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
 from ttt4d.errors import InputError
+
+if TYPE_CHECKING:
+    from ttt4d.images.volume import Geometry
 
 # What NRRD storage and sequence storage both accept.
 _SCALAR_TYPES = (vtk.VTK_UNSIGNED_CHAR, vtk.VTK_SHORT, vtk.VTK_UNSIGNED_SHORT, vtk.VTK_INT, vtk.VTK_UNSIGNED_INT,
@@ -59,7 +62,7 @@ def writePhase(node, path: str, frameOf=None) -> None:
     written = slicer.vtkMRMLScalarVolumeNode()
     written.SetName(node.GetName())
     written.SetAndObserveImageData(node.GetImageData())
-    written.SetIJKToRASMatrix(_ijkToRas(node, frameOf))
+    written.SetIJKToRASMatrix(ijkToRas(node, frameOf))
     storage = slicer.vtkMRMLNRRDStorageNode()
     storage.SetFileName(path)
     storage.SetUseCompression(0)
@@ -72,6 +75,8 @@ def writePhase(node, path: str, frameOf=None) -> None:
 def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
     """Read a frame as a volume node outside any scene, with exactly the grid of the volume `like`.
 
+    Along one axis it may have more slices between the first and the last one of `like`.
+
     The engine writes frames on the grid of the first phase. Small differences come from rounding in the file, and from
     axes that are not quite perpendicular. Larger ones raise a RuntimeError.
     """
@@ -80,12 +85,16 @@ def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
     storage.SetFileName(path)
     if not storage.ReadData(node):
         raise RuntimeError(f"The frame {os.path.basename(path)} could not be read.")
-    matrix = vtk.vtkMatrix4x4()
-    like.GetIJKToRASMatrix(matrix)
-    if (node.GetImageData().GetDimensions() != like.GetImageData().GetDimensions()
-            or _difference(_ijkToRas(node), matrix) > 1e-3 * min(like.GetSpacing())):
-        raise RuntimeError(f"The frame {os.path.basename(path)} is not on the grid of {like.GetName()}.")
+    old, new = like.GetImageData().GetDimensions(), node.GetImageData().GetDimensions()
+    more = [b > a for a, b in zip(old, new)]
+    spacing = [step * (a - 1) / (b - 1) if isMore else step
+               for step, a, b, isMore in zip(like.GetSpacing(), old, new, more)]
+    read = ijkToRas(node)
     node.CopyOrientation(like)
+    node.SetSpacing(spacing)
+    if (sum(more) > 1 or any(b < a for a, b in zip(old, new))
+            or _difference(ijkToRas(node), read) > 1e-3 * min(spacing)):
+        raise RuntimeError(f"The frame {os.path.basename(path)} is not on the grid of {like.GetName()}.")
     return node
 
 
@@ -97,6 +106,25 @@ def readDisplacement(path: str) -> "slicer.vtkMRMLGridTransformNode":
     if not storage.ReadData(node):
         raise RuntimeError(f"The displacement {os.path.basename(path)} could not be read.")
     return node
+
+
+def readLabelMap(path: str) -> "slicer.vtkMRMLLabelMapVolumeNode":
+    """Read a label map outside any scene."""
+    node = slicer.vtkMRMLLabelMapVolumeNode()
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(path)
+    if not storage.ReadData(node):
+        raise RuntimeError(f"The label map {os.path.basename(path)} could not be read.")
+    return node
+
+
+def arrayOf(volume):
+    """Return the voxels of a volume node as an array (k, j, i), not a copy."""
+    # Here and not above: Slicer starts without NumPy.
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image = volume.GetImageData()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
 def fromEngine(volume) -> "slicer.vtkMRMLScalarVolumeNode":
@@ -126,7 +154,25 @@ def fromEngine(volume) -> "slicer.vtkMRMLScalarVolumeNode":
     return node
 
 
-def _ijkToRas(node, frameOf=None) -> vtk.vtkMatrix4x4:
+def geometryOf(volume) -> Geometry:
+    """Return the grid of a volume node as the engine has it, in LPS, without its parent transform."""
+    # Here and not above: Slicer starts without NumPy.
+    from ttt4d.images.volume import Geometry
+
+    directions = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASDirectionMatrix(directions)
+    lps = (-1, -1, 1)
+    return Geometry(volume.GetImageData().GetDimensions()[::-1], volume.GetSpacing()[::-1],
+                    tuple(sign * x for sign, x in zip(lps, volume.GetOrigin())),
+                    tuple(tuple(lps[row] * directions.GetElement(row, column) for column in (2, 1, 0))
+                          for row in range(3)))
+
+
+def ijkToRas(node, frameOf=None) -> vtk.vtkMatrix4x4:
+    """Return the grid of a volume, as seen from under the parent transform of `frameOf`.
+
+    Raises `InputError` if one of the transforms between them is not linear.
+    """
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     source = node.GetParentTransformNode()
@@ -139,6 +185,21 @@ def _ijkToRas(node, frameOf=None) -> vtk.vtkMatrix4x4:
                            "transforms first.").format(first=frameOf.GetName(), second=node.GetName()))
     vtk.vtkMatrix4x4.Multiply4x4(between, matrix, matrix)
     return matrix
+
+
+def sliceThicknessOf(volume) -> Optional[float]:
+    """Return the slice thickness that the DICOM header of a volume tells, in mm; None where there is none.
+
+    The header is looked up in the application's DICOM database.
+    """
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    if database is None or not instances:
+        return None
+    try:
+        return float(database.instanceValue(instances[0], "0018,0050")) or None
+    except ValueError:
+        return None
 
 
 def _difference(a: vtk.vtkMatrix4x4, b: vtk.vtkMatrix4x4) -> float:

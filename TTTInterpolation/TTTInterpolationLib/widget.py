@@ -10,11 +10,14 @@ import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import browsing, review
+from . import review
 from .apply_panel import ApplyPanel
+from .carry_panel import CarryPanel
+from .chosen_runs import resultOf
 from .computer_panel import ComputerPanel
+from .export_panel import ExportPanel
+from .inputs_panel import InputsPanel
 from .logic import TTTInterpolationLogic
-from .parameters import InputKind
 from .review_panel import ReviewPanel
 from .text_controls import FolderLine, TextLine
 
@@ -26,7 +29,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._unseen = None  # frames of a run that ended while another module was in use
+        self._unseen = None  # result of a run that ended while another module was in use
         self._entered = False
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -40,14 +43,17 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.logic = TTTInterpolationLogic()
-        self._applyPanel = ApplyPanel(self.ui, self.logic, self._onFrames)
+        self._applyPanel = ApplyPanel(self.ui, self.logic, self._onResult)
+        self._inputsPanel = InputsPanel(self.ui)
         self._reviewPanel = ReviewPanel(self.ui)
+        self._carryPanel = CarryPanel(self.ui, self.logic, self._applyPanel.start)
         self._computerPanel = ComputerPanel(self.ui, self._choose)
+        self._exportPanel = ExportPanel(self.ui, self._choose)
         # Not connectGui: before Slicer 5.10 it gives no tag, and nothing could be disconnected again.
         self._bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()
                        if widget.property("SlicerParameterName")}
         self._texts = {  # see text_controls
-            **self._computerPanel.controls,
+            **self._computerPanel.controls, **self._exportPanel.controls,
             "output.times": TextLine(self.ui.timesLineEdit, functools.partial(self._choose, "output.times")),
             "advanced.temporaryFolder": FolderLine(self.ui.temporaryFolderPathLineEdit,
                                                    functools.partial(self._choose, "advanced.temporaryFolder"))}
@@ -59,7 +65,6 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(scene, event, self.onSceneStart)
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self.onSceneEnd)
-        self.ui.swapButton.connect("clicked(bool)", self.onSwapButton)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -74,7 +79,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = True
         self.initializeParameterNode()
         unseen, self._unseen = self._unseen, None
-        if unseen is not None and unseen is self._parameterNode.outputSequence and browsing.browserOf(unseen):
+        if unseen is not None and unseen is resultOf(self._parameterNode):
             review.show(unseen)
 
     def exit(self) -> None:
@@ -101,7 +106,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Use the parameter node of the scene. If it is new, propose the first two volumes as phases."""
         parameterNode = self.logic.getParameterNode()
         self.setParameterNode(parameterNode)
-        if not (parameterNode.phase0 or parameterNode.phase1 or parameterNode.sequence):
+        if not (parameterNode.phase0 or parameterNode.phase1 or parameterNode.sequence or parameterNode.thick):
             # As the selectors list them: no label maps, no pictures in colour, no vectors.
             volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
                        if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
@@ -113,7 +118,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
-            self._reviewPanel.follow(None)
+            self._reviewPanel.release()
         self._parameterNode = parameterNode
         if self._parameterNode:
             self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(self._bound)
@@ -122,32 +127,24 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refresh(self, caller=None, event=None) -> None:
         """Show the state of the parameter node where the binding does not."""
-        node, ui = self._parameterNode, self.ui
+        node = self._parameterNode
         self._applyPanel.refresh(node)
+        self._inputsPanel.refresh(node)
         if not node:
             return
-        isSequence = node.inputKind is InputKind.sequence
-        for widget in (ui.phase0Label, ui.phase0Selector, ui.phase1Label, ui.phase1Selector, ui.swapButton):
-            widget.visible = not isSequence
-        for widget in (ui.sequenceLabel, ui.sequenceSelector, ui.cyclicCheckBox):
-            widget.visible = isSequence
-        ui.framesSpinBox.enabled = not node.output.times.strip()
         for name, control in self._texts.items():
             control.show(node.getValue(name))
         self._computerPanel.refresh(node)
-        self._reviewPanel.refresh(node.outputSequence)
+        self._reviewPanel.refresh(resultOf(node))
+        self._carryPanel.refresh(node)
+        self._exportPanel.refresh(node)
 
     def _choose(self, name: str, value: str) -> None:
         if self._parameterNode:
             self._parameterNode.setValue(name, value)
 
-    def onSwapButton(self, checked=False) -> None:
-        """Exchange the two phases."""
-        node = self._parameterNode
-        node.phase0, node.phase1 = node.phase1, node.phase0
-
-    def _onFrames(self, frames) -> None:
+    def _onResult(self, result) -> None:
         if self._entered:
-            review.show(frames)
+            review.show(result)
         else:  # the views belong to the module in use now
-            self._unseen = frames
+            self._unseen = result

@@ -16,7 +16,7 @@ import vtk
 import tools
 from ttt4d.settings import AdaptationSettings, InterpolationSettings
 from TTTInterpolationLib import engine_info, parameters
-from TTTInterpolationLib.parameters import NAMES, AuxiliaryTask, InputKind, Scheme, parameterOf, settingsOf
+from TTTInterpolationLib.parameters import ALL_NAMES, AuxiliaryTask, InputKind, Scheme, parameterOf, settingsOf
 
 
 def test_every_control_of_the_panel_has_a_tool_tip_and_every_parameter_its_control(panel):
@@ -27,7 +27,7 @@ def test_every_control_of_the_panel_has_a_tool_tip_and_every_parameter_its_contr
         if widget.get("class") not in ("QLabel", "ctkCollapsibleButton", "qMRMLWidget", "QWidget"):
             assert widget.find("property[@name='toolTip']") is not None, widget.get("name")
     bound = {p.findtext("string") for p in root.iter("property") if p.get("name") == "SlicerParameterName"}
-    assert bound | set(panel.widget._texts) == set(NAMES.values())
+    assert bound | set(panel.widget._texts) == ALL_NAMES
     assert not bound & set(panel.widget._texts)
 
 

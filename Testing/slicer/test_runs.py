@@ -20,7 +20,7 @@ from TTTInterpolationLib import browsing, dependencies, job, review, sequences, 
 from TTTInterpolationLib.inputs import Inputs
 from TTTInterpolationLib.parameters import InputKind, settingsOf
 from TTTInterpolationLib.run import BlockingRun, Callbacks
-from TTTInterpolationLib.transfer import Outputs, Transfer
+from TTTInterpolationLib.transfer import Outputs, PhasesTransfer
 
 
 def start_long_run(panel, stage: str = "Reading") -> int:
@@ -111,8 +111,8 @@ def test_a_run_that_is_waited_for_can_be_cancelled_from_its_progress(panel, pair
     outcomes = []
     callbacks = Callbacks(progress=lambda message: run.pid and run.cancel(),
                           finished=lambda outcome, outputs: outcomes.append((outcome.kind, outputs)))
-    transfer = Transfer(slicer.mrmlScene, Inputs.pair(*pair), Outputs(), settingsOf(panel.choices),
-                        str(temporary_folder))
+    transfer = PhasesTransfer(slicer.mrmlScene, Inputs.pair(*pair), Outputs(), settingsOf(panel.choices))
+    transfer.makeFolder(str(temporary_folder))
     run = BlockingRun(transfer, callbacks)
     assert run.wait() is None and outcomes == [("cancelled", None)] and run.pid == 0
     assert os.listdir(temporary_folder) == []

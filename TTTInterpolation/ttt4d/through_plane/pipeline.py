@@ -231,8 +231,9 @@ class _Run:
                 began = clock.monotonic()
                 next(schedule)
                 self.adaptation_seconds += clock.monotonic() - began
-                self.adaptation = {n: {"losses": adaptation.losses[n], "accepted": accepted}
-                                   for n, accepted in adaptation.accepted.items()}
+                self.adaptation = {n: {"losses": adaptation.losses[n], "kept": kept,
+                                       "held_out_loss": list(adaptation.held_out_losses[n])}
+                                   for n, kept in adaptation.accepted.items()}
                 yield adaptation.network
             return
         for _ in self.requests:

@@ -41,6 +41,11 @@ def install() -> None:
     slicer.util.tryWithErrorDisplay = _tryWithErrorDisplay
     slicer.util.settingsValue = lambda key, default, converter=None: default
     slicer.util.modulePath = lambda name: os.path.join(MODULE_FOLDER, f"{name}.py")
+    # The application does this when it loads the Segmentations module.
+    converters = slicer.vtkSegmentationConverterFactory.GetInstance()
+    for rule in (slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule,
+                 slicer.vtkClosedSurfaceToBinaryLabelmapConversionRule):
+        converters.RegisterConverterRule(rule())
     sys.path.insert(0, MODULE_FOLDER)
 
 
@@ -55,7 +60,12 @@ def newScene():
     scene.SetDataIOManager(manager)
     sequencesLogic = slicer.vtkSlicerSequencesLogic()
     sequencesLogic.SetMRMLScene(scene)
-    slicer.modules.sequences = _SequencesModule(sequencesLogic)
+    slicer.modules.sequences = _Module(sequencesLogic)
+    for name, cls in (("volumes", slicer.vtkSlicerVolumesLogic), ("colors", slicer.vtkSlicerColorLogic),
+                      ("segmentations", slicer.vtkSlicerSegmentationsModuleLogic)):
+        logic = cls()
+        logic.SetMRMLScene(scene)
+        setattr(slicer.modules, name, _Module(logic))
     slicer.mrmlScene = scene
     shownErrors.clear()
     return scene
@@ -102,7 +112,7 @@ class _Application(_Signals):
         return text
 
 
-class _SequencesModule:
+class _Module:
     def __init__(self, logic) -> None:
         self._logic = logic
 

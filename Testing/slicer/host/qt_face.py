@@ -35,6 +35,12 @@ class _FileDialog:
     def getOpenFileName(cls, parent, title, folder, filters) -> str:
         return cls.answer
 
+    getSaveFileName = getOpenFileName
+
+    @classmethod
+    def getExistingDirectory(cls, parent, title) -> str:
+        return cls.answer
+
 
 def _showPropertiesAsAttributes(cls) -> None:
     meta = cls.staticMetaObject

@@ -1,0 +1,214 @@
+"""Segmentations, models and markups of phase 0 carried to every frame, volumes over time, and maps: on real MRML."""
+
+from __future__ import annotations
+
+import csv
+import os
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+
+import tools
+from ttt4d.errors import InputError
+from ttt4d.settings import AdaptationSettings, InterpolationSettings
+from TTTInterpolationLib import browsing, carry_transfer, measures, sequences
+from TTTInterpolationLib.logic import TTTInterpolationLogic
+from TTTInterpolationLib.parameters import MapChoice
+
+GRID = tools.Geometry((7, 40, 44), (6.0, 2.0, 2.0), (-46.0, -38.0, -16.0))
+
+
+@pytest.fixture
+def result(scene, weights):
+    """Four frames between two phases of the phantom, with the settings that they were computed with."""
+    pair = tools.heart(scene, GRID)
+    settings = InterpolationSettings(frames=2, weights=weights, device="cpu",
+                                     adaptation=AdaptationSettings(auxiliary="none"))
+    built = sequences.newSequence("frames")
+    for n in range(4):
+        sequences.addItem(built, pair[0], 100 * n / 3, acquired=n in (0, 3))
+    frames = browsing.place(scene, built)
+    sequences.annotate(frames, {**tools.REPORT, "settings": settings.to_json()}, pair)
+    browsing.browse(frames, like=pair[0])
+    return frames
+
+
+@pytest.fixture
+def drawn(scene, result):
+    """Two segments on phase 0."""
+    volume = result.GetNthNodeReference(sequences.INPUT, 0)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    k, j, i = np.indices(slicer.util.arrayFromVolume(volume).shape)
+    radius = np.hypot((j - 20) * 2, (i - 22) * 2)
+    for name, inside in (("cavity", (radius < 14) & (k > 0)), ("wall", (radius >= 14) & (radius < 24) & (k > 0))):
+        identity = node.GetSegmentation().AddEmptySegment("", name, [0.2, 0.4, 0.6])
+        slicer.util.updateSegmentBinaryLabelmapFromArray(inside.astype(np.uint8), node, identity, volume)
+    return node
+
+
+def columns_of(table) -> dict:
+    table = table.GetTable()
+    return {table.GetColumnName(n): [table.GetValue(row, n).ToString() for row in range(table.GetNumberOfRows())]
+            for n in range(table.GetNumberOfColumns())}
+
+
+def voxels_of(segmentation, name, volume) -> np.ndarray:
+    identity = segmentation.GetSegmentation().GetSegmentIdBySegmentName(name)
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identity, volume)
+
+
+def test_a_segmentation_becomes_one_a_frame_with_volumes_models_maps_and_statistics(scene, result, drawn, tmp_path):
+    carried = TTTInterpolationLogic().carry(result, drawn, models=True, maps=("displacement", "jacobian"),
+                                            temporaryFolder=str(tmp_path))
+    assert os.listdir(tmp_path) == []
+    segmentation, cavity, wall = carried.sequences
+    volume, browser = result.GetNthNodeReference(sequences.INPUT, 0), browsing.browserOf(result)
+    for sequence in (*carried.sequences, *carried.maps.values(), carried.displacements):
+        assert [sequence.GetNthIndexValue(n) for n in range(4)] == [result.GetNthIndexValue(n) for n in range(4)]
+        assert browsing.browserOf(sequence) is browser
+
+    # The first frame is what was drawn; the table holds what Slicer counts in each frame.
+    table = columns_of(carried.measures.volumes)
+    voxel_ml = np.prod(volume.GetSpacing()) / 1000
+    for name in ("cavity", "wall"):
+        assert np.array_equal(voxels_of(segmentation.GetNthDataNode(0), name, volume), voxels_of(drawn, name, volume))
+        for n in range(4):
+            item = segmentation.GetNthDataNode(n)
+            assert item.GetSegmentation().GetSourceRepresentationName() == "Binary labelmap"
+            counted = voxels_of(item, name, volume).astype(bool).sum() * voxel_ml
+            assert float(table[name][n]) == pytest.approx(counted, rel=1e-3)
+            surface = item.GetClosedSurfaceInternalRepresentation(
+                item.GetSegmentation().GetSegmentIdBySegmentName(name))
+            assert surface.GetNumberOfPoints() > 100
+    summary = columns_of(carried.measures.summary)
+    largest, smallest = (function(map(float, table["cavity"])) for function in (max, min))
+    assert float(summary["ejection fraction (%)"][0]) == pytest.approx(100 * (largest - smallest) / largest, abs=0.01)
+
+    # Models: the same points and triangles in every frame.
+    for sequence in (cavity, wall):
+        first, last = (sequence.GetNthDataNode(n).GetPolyData() for n in (0, 3))
+        assert first.GetNumberOfPoints() == last.GetNumberOfPoints() > 100
+        assert first.GetPolys().GetNumberOfCells() == last.GetPolys().GetNumberOfCells()
+
+    # Maps: nothing moves in frame 0, and a legend says what the colours are.
+    assert np.abs(slicer.util.arrayFromVolume(carried.maps["displacement"].GetNthDataNode(0))).max() < 1e-3
+    assert np.allclose(slicer.util.arrayFromVolume(carried.maps["jacobian"].GetNthDataNode(0)), 1, atol=1e-3)
+    proxy = browsing.proxyOf(carried.maps["jacobian"])
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(proxy)
+    assert "Jacobian" in legend.GetTitleText()
+    assert proxy.GetDisplayNode().GetLevel() == pytest.approx(1)
+    statistics = columns_of(carried.measures.statistics)
+    assert len(statistics["mean"]) == 2 * 2 * 4
+    inside = voxels_of(segmentation.GetNthDataNode(3), "wall", volume).astype(bool)
+    mean = slicer.util.arrayFromVolume(carried.maps["jacobian"].GetNthDataNode(3))[inside].mean()
+    row, = (n for n in range(16) if (statistics["segment"][n], statistics["map"][n], statistics["phase (%)"][n]) == (
+        "wall", "jacobian", "100"))
+    assert float(statistics["mean"][row]) == pytest.approx(mean, rel=1e-5)
+
+    # The plot marks ED and ES of each segment.
+    chart = carried.measures.chart
+    titles = [chart.GetNthPlotSeriesNode(n).GetName() for n in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert titles[0] == "cavity" and titles[1].startswith("cavity: ED, ES (EF") and len(titles) == 4
+    path = str(tmp_path / "volumes.csv")
+    measures.writeCsv(carried.measures.volumes, path)
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8 and [float(row["volume_ml"]) for row in rows[:4]] == pytest.approx(
+        [float(ml) for ml in table["cavity"]], abs=1e-3)
+
+
+def test_an_edit_in_one_frame_touches_no_other_and_a_second_carry_replaces_the_first(scene, result, drawn):
+    logic = TTTInterpolationLogic()
+    carried = logic.carry(result, drawn)
+    segmentation, volume = carried.sequences[0], result.GetNthNodeReference(sequences.INPUT, 0)
+    browser = browsing.browserOf(result)
+    proxy = browser.GetProxyNode(segmentation)
+    before = [voxels_of(segmentation.GetNthDataNode(n), "cavity", volume).copy() for n in range(4)]
+    browser.SetSelectedItemNumber(1)
+    identity = proxy.GetSegmentation().GetSegmentIdBySegmentName("cavity")
+    edited = before[1].copy()
+    edited[3, 2:6, 2:6] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(edited, proxy, identity, volume)
+    browser.SetSelectedItemNumber(2)
+    browser.SetSelectedItemNumber(1)
+    assert np.array_equal(voxels_of(proxy, "cavity", volume), edited)
+    for n in (0, 2, 3):
+        browser.SetSelectedItemNumber(n)
+        assert np.array_equal(voxels_of(proxy, "cavity", volume), before[n])
+    def kinds():
+        return sorted(scene.GetNthNode(n).GetClassName() for n in range(scene.GetNumberOfNodes()))
+
+    before = kinds()
+    logic.carry(result, drawn)
+    assert kinds() == before, "what was carried before is replaced"
+
+
+def test_models_and_markups_land_where_the_displacements_put_them(scene, result):
+    volume = result.GetNthNodeReference(sequences.INPUT, 0)
+    turned = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    turned.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(
+        np.array([[0.0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]])))
+    volume.SetAndObserveTransformNodeID(turned.GetID())
+    points = [(4.0, 6.0, 2.0), (-10.0, 3.0, 5.0)]
+    markups = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "landmarks")
+    for point in points:
+        markups.AddControlPoint(vtk.vtkVector3d(*point))
+    markups.SetAndObserveTransformNodeID(turned.GetID())
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(-5, 10, 9)
+    sphere.SetRadius(10)
+    sphere.Update()
+    model = scene.AddNewNodeByClass("vtkMRMLModelNode", "sphere")
+    model.SetAndObservePolyData(sphere.GetOutput())  # in the world, not under the transform of the phases
+    logic = TTTInterpolationLogic()
+    moved = logic.carry(result, markups)
+    displacement = moved.displacements.GetNthDataNode(3).GetTransformToParent()
+    found = moved.sequences[0].GetNthDataNode(3)
+    for n, point in enumerate(points):
+        assert np.allclose(found.GetNthControlPointPosition(n), displacement.TransformPoint(point), atol=1e-3)
+    carried = logic.carry(result, model)
+    assert carried.displacements is moved.displacements, "computed once"
+    surface = browsing.proxyOf(carried.sequences[0])
+    browsing.browserOf(result).SetSelectedItemNumber(3)
+    world = [0.0, 0.0, 0.0]
+    for n in (0, 17):
+        local = turned.GetTransformFromParent().TransformPoint(sphere.GetOutput().GetPoint(n))
+        world = turned.GetTransformToParent().TransformPoint(displacement.TransformPoint(local))
+        here = turned.GetTransformToParent().TransformPoint(surface.GetPolyData().GetPoint(n))
+        assert surface.GetTransformNodeID() == turned.GetID() and np.allclose(here, world, atol=1e-3)
+
+
+def test_what_cannot_be_carried_is_said(scene, result, pair):
+    logic, empty = TTTInterpolationLogic(), scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
+    for words, arguments in [("no frames yet", (None, empty)), ("empty has no segments", (result, empty)),
+                             ("nothing that can be carried", (result, pair[0])), ("Choose a segmentation", (result,))]:
+        with pytest.raises(InputError, match=words):
+            logic.carry(*arguments)
+    scene.RemoveNode(result.GetNthNodeReference(sequences.INPUT, 1))
+    with pytest.raises(InputError, match="no longer in the scene"):
+        logic.carry(result, maps=("jacobian",))
+
+
+def test_the_panel_carries_shows_progress_and_can_be_cancelled(panels, result, drawn, shown, tmp_path):
+    panel = panels()
+    choices, ui = panel.choices, panel.ui
+    assert not ui.carryButton.enabled and "press Apply first" in ui.carryButton.toolTip
+    choices.outputSequence, choices.carrySource = result, drawn
+    choices.carry.maps = MapChoice.confidence
+    choices.advanced.temporaryFolder = str(tmp_path)
+    before = tools.contents(slicer.mrmlScene)
+    assert ui.carryButton.enabled and not ui.volumePlotButton.enabled
+    ui.carryButton.click()
+    assert panel.running and ui.applyButton.text == "Cancel" and not ui.carryButton.enabled
+    ui.applyButton.click()
+    tools.turn_until(lambda: not panel.running)
+    assert tools.contents(slicer.mrmlScene) == before and not shown
+    ui.carryButton.click()
+    tools.turn_until(lambda: not panel.running)
+    assert not shown and "drawn carried" in ui.statusLabel.text and os.listdir(tmp_path) == []
+    assert ui.volumePlotButton.enabled and ui.saveTableButton.enabled
+    assert choices.outputSequence is result
+    assert carry_transfer.carriedOf(result, "vtkMRMLSequenceNode")
