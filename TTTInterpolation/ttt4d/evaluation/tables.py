@@ -86,7 +86,7 @@ def labels_markdown(report: Mapping[str, Any]) -> str:
         if report[group]:
             count = sum(group == "methods" or case["trained_on"] == (group == "trained_on") for case in report["cases"])
             lines += [f"Labels of phase 0, carried to phase 1; {title} ({count}), means.", ""]
-            lines += [*_table(["method", *(label for _, label, _ in columns)],
+            lines += [*table(["method", *(label for _, label, _ in columns)],
                               [[name, *(f"{row[key]:.{digits}f}" for key, _, digits in columns)]
                                for name, row in report[group].items()]), ""]
     left = STRUCTURES[VENTRICLES[-1]]
@@ -95,7 +95,7 @@ def labels_markdown(report: Mapping[str, Any]) -> str:
     rows = [[case["name"] + (" (trained on)" if case["trained_on"] else ""),
              f"{case['methods'][methods[0]][f'ef_{left}_true']:.1f}",
              *(f"{case['methods'][name][f'ef_{left}']:.1f}" for name in methods)] for case in report["cases"]]
-    return "\n".join([*lines, *_table(["case", "experts", *methods], rows)])
+    return "\n".join([*lines, *table(["case", "experts", *methods], rows)])
 
 
 def _figures(row: Mapping[str, float]) -> List[str]:
