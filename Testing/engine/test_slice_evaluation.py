@@ -62,7 +62,7 @@ def test_a_table_tells_mean_and_spread(data):
 
 @pytest.mark.parametrize("arguments, words", [
     (["--problems", "gap-3"], "gap-2"), (["--methods", "magic"], "pchip"), (["--cases", "nobody"], "no volume"),
-    (["--problems", "views"], "crossing views")])
+    (["--problems", "views"], "crossing views"), (["--labels"], "phases only")])
 def test_what_cannot_be_measured_is_refused_with_one_sentence(arguments, words, data, capsys):
     assert evaluate(data, "--methods", "linear", *arguments) == 2
     said = capsys.readouterr().err

@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     from ..images.output_paths import writing
 
     if args.axis == SLICES:
+        if args.labels or args.shifts or args.uvinet:
+            raise SettingsError("--labels, --shifts and --uvinet are for phases only: leave them out.")
         args.weights = args.weights or "slices"
         names = _names(args.methods or evaluate_slices.DEFAULT_METHODS)
         _check(args, names)
