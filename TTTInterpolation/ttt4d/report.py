@@ -126,6 +126,11 @@ class JobReport(RunReport, total=False):
         Where slices were filled in: their axis, how they were taken (gap or thick), their thickness in mm, the spacings
         in mm and the counts before and after, and the numbers of the acquired slices in the result. Of frames between
         phases also the numbers of the frames that hold acquired slices, the settings, weights and adaptation.
+    motion : list of dict
+        Where displacements, carried labels or maps were asked for: one entry for each pair of phases, with `pair`, its
+        `pace` (pairs of time and share of the way) and `folded_percent` (share of voxels where the motion folds).
+    volumes : list of dict
+        Where labels were carried: one entry for each label; see `ttt4d.motion.volumes.VolumeCurve`.
     """
 
     canvas: List[int]
@@ -133,6 +138,8 @@ class JobReport(RunReport, total=False):
     date: str
     peak_memory_mib: Optional[float]
     peak_gpu_memory_mib: Optional[float]
+    motion: List[Dict[str, Any]]
+    volumes: List[Dict[str, Any]]
     slices: Dict[str, Any]
 
 

@@ -45,8 +45,8 @@ def estimate_on(canvas: Canvas, to0=0.0, to1=0.0, weight=0.5, residual=0.0) -> E
 def restored(canvas: Canvas, estimate: Estimate, native0, native1):
     """The whole frame (k, j, i) and its displacement (3, k, j, i)."""
     slabs = list(canvas.restore(estimate, native0, native1))
-    assert [s.start for s, _, _ in slabs[1:]] == [s.stop for s, _, _ in slabs[:-1]]
-    return torch.cat([frame for _, frame, _ in slabs]), torch.cat([to0 for _, _, to0 in slabs], dim=1)
+    assert [s.start for s, _ in slabs[1:]] == [s.stop for s, _ in slabs[:-1]]
+    return torch.cat([frame for _, frame in slabs]), canvas.native_displacement(estimate.to0)[0]
 
 
 def units(size) -> torch.Tensor:

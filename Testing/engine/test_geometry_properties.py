@@ -56,8 +56,8 @@ def frame_from(fields, grid: Geometry, canvas: Canvas, pair, weight: float):
     scale = IntensityScale.of(pair)
     estimate = Estimate(to0, to1, flat + weight, flat)
     slabs = list(canvas.restore(estimate, *(scale.to_unit(p.array) for p in pair)))
-    displacement = torch.cat([to0 for _, _, to0 in slabs], dim=1).movedim(0, -1).numpy()
-    return np.concatenate([scale.from_unit(frame) for _, frame, _ in slabs]), displacement
+    displacement = canvas.native_displacement(to0)[0].movedim(0, -1).numpy()
+    return np.concatenate([scale.from_unit(frame) for _, frame in slabs]), displacement
 
 
 def tissue(grid: Geometry, where=lambda points: points) -> Volume:

@@ -24,6 +24,7 @@ import argparse
 import dataclasses
 import itertools
 import os
+import sys
 from typing import Any, Dict, List, Sequence
 
 from ..cohort.cases import Case, find_cases
@@ -35,7 +36,7 @@ from ..errors import SettingsError
 from ..images.output_paths import writing
 from ..settings import InterpolationSettings, SettingsBase, is_settings, types_of
 from ..through_plane.settings import SliceRunSettings
-from .exit_status import EXIT_CASES_FAILED, EXIT_OK
+from .exit_status import EXIT_CASES_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from .settings_arguments import add_settings, settings_of
 
 
@@ -74,7 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     with writing(arguments.results):
         os.makedirs(arguments.results, exist_ok=True)
-    rows = _run(cases, arguments, settings, wanted, done, part)
+    try:
+        rows = _run(cases, arguments, settings, wanted, done, part)
+    except KeyboardInterrupt:
+        print("Interrupted: what is done is whole, and the same command goes on from there.", file=sys.stderr)
+        return EXIT_INTERRUPTED
     clear_state(arguments.results)
     if part.count == 1:
         write_page(rows_of_results(arguments.results), arguments.results)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from ..errors import InputError, OutputError, SettingsError
+from . import evaluate_slices
+from .axes import PHASES, SLICES
 from .exit_status import EXIT_OK
 
 if TYPE_CHECKING:
@@ -23,22 +25,32 @@ PICTURES = (".png", ".pdf", ".svg")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to a parser."""
+    parser.add_argument("--axis", choices=(PHASES, SLICES), default=PHASES,
+                        help="what is filled in: moments between phases (default) or slices between slices")
     parser.add_argument("--data", metavar="DIR", default=os.environ.get("TTT4D_DATA"),
-                        help="folder in the ACDC or 4D-Lung layout, or of 4D NIfTI files (default: $TTT4D_DATA)")
+                        help="folder in the ACDC or 4D-Lung layout, or of 4D NIfTI files; for slices one of volumes "
+                             "with their index.csv (default: $TTT4D_DATA)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--split", metavar="NAME", help="cases of this split (default: validation, else test)")
     which.add_argument("--cases", metavar="NAMES", help="these cases instead, such as 008,017")
-    parser.add_argument("--methods", metavar="NAMES", default=DEFAULT_METHODS,
-                        help=f"comma-separated (default: {DEFAULT_METHODS}); an unknown name lists them all")
+    parser.add_argument("--methods", metavar="NAMES",
+                        help=f"comma-separated (default: {DEFAULT_METHODS}; for slices "
+                             f"{evaluate_slices.DEFAULT_METHODS}); an unknown name lists them all")
+    parser.add_argument("--labels", action="store_true",
+                        help="measure labels carried from the first phase to the second, instead of frames: cases with "
+                        "experts' labels, of all splits unless some are named")
     parser.add_argument("--shifts", action="store_true", help="also measure under each imitated distribution shift")
-    parser.add_argument("--weights", metavar="NAME|FILE", default="cardiac",
-                        help="weights of our methods (default: cardiac)")
+    parser.add_argument("--weights", metavar="NAME|FILE",
+                        help="weights of our methods (default: cardiac, or slices)")
     parser.add_argument("--uvinet", metavar="FILE",
                         help="checkpoint of the peer UVI-Net, as `ttt4d train --model uvinet` writes it")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random number (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="write all figures here, for each case and time too")
-    parser.add_argument("--figure", metavar="FILE.png", help="draw the gain of each method over the first, over time")
+    parser.add_argument("--figure", metavar="FILE.png",
+                        help="draw the gain of each method over the first, over time; for slices one cut as each "
+                             "method fills it in")
+    evaluate_slices.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,14 +67,23 @@ def run(args: argparse.Namespace) -> int:
         For an error that the user can mend.
     """
     from ..evaluation.figure import draw
+    from ..evaluation.label_protocol import LabelledPair, evaluate_labels
     from ..evaluation.methods import Options, make_method
     from ..evaluation.protocol import PROTOCOLS, evaluate, pair_of
     from ..evaluation.shifts import SHIFTS
-    from ..evaluation.tables import markdown
+    from ..evaluation.tables import labels_markdown, markdown
     from ..images.datasets import open_data
     from ..images.output_paths import writing
 
-    names = _names(args.methods)
+    if args.axis == SLICES:
+        if args.labels or args.shifts or args.uvinet:
+            raise SettingsError("--labels, --shifts and --uvinet are for phases only: leave them out.")
+        args.weights = args.weights or "slices"
+        names = _names(args.methods or evaluate_slices.DEFAULT_METHODS)
+        _check(args, names)
+        return evaluate_slices.run(args, names, _show)
+    args.weights = args.weights or "cardiac"
+    names = _names(args.methods or DEFAULT_METHODS)
     _check(args, names)
     data = open_data(args.data)
     cases = _cases(args, data)
@@ -75,7 +96,14 @@ def run(args: argparse.Namespace) -> int:
         pairs = [pair_of(case, protocol, shift, label) for case in cases]
         return evaluate(pairs, methods, lambda method, case: _show(f"{label} {method} {case}"))
 
-    report: Dict[str, Any] = {"protocol": data.protocol, "seed": args.seed, "weights": args.weights, **measure("")}
+    report: Dict[str, Any] = {"protocol": data.protocol, "seed": args.seed, "weights": args.weights}
+    if args.labels:
+        trained_on = {case.name for case in data.splits.get("train", ())}
+        report.update(evaluate_labels([LabelledPair.of(case, case.name in trained_on) for case in cases],
+                                      {name: make_method(name, options) for name in names},
+                                      lambda method, case: _show(f"{method} {case}")))
+    else:
+        report.update(measure(""))
     if args.shifts:
         report["shifts"] = {name: measure(name, shift) for name, shift in SHIFTS.items()}
     _show("")
@@ -87,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
             with writing(args.figure):
                 draw(report, args.figure)
     finally:  # the tables are printed even if a file could not be written
-        print(markdown(report))
+        print(labels_markdown(report) if args.labels else markdown(report))
     return EXIT_OK
 
 
@@ -100,11 +128,15 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
         check_writable(path, (), folder=False)
     if not names:
         raise SettingsError("No method was named: give --methods blend,base, for example.")
+    if args.labels:
+        if args.shifts or args.figure:
+            raise SettingsError("--labels measures carried labels, not frames: leave --shifts and --figure out.")
+        load_extra("monai.metrics", "monai")
     if args.figure:
         if not args.figure.endswith(PICTURES):
             raise OutputError(f"The figure {Path(args.figure).name} has an unsupported extension: use one of "
                               f"{', '.join(PICTURES)}.")
-        if len(names) < 2:
+        if len(names) < 2 and args.axis == PHASES:
             raise SettingsError("The figure shows gains over the first method: give two or more.")
         load_extra("matplotlib", "matplotlib")
 
@@ -113,12 +145,15 @@ def _cases(args: argparse.Namespace, data: DataSet) -> Sequence[Case]:
     """Return the cases that the user chose."""
     if args.cases:
         cases = data.cases(_names(args.cases))
+    elif args.labels and not args.split:
+        cases = sorted((case for split in data.splits.values() for case in split if case.labels),
+                       key=lambda case: case.name)
     else:
         cases = data.split(args.split or next((name for name in HELD_OUT if name in data.splits), HELD_OUT[0]))
     if not cases:
         raise InputError("There is no case to measure: choose another split.")
     for case in cases:
-        if not case.between:
+        if not case.between and not args.labels:
             raise InputError(f"Case {case.name} has no frame between its two phases, so nothing to compare with: leave "
                              "it out.")
     return cases

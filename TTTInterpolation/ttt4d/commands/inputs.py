@@ -10,6 +10,7 @@ from ..images import readers
 from ..images.checks import check_phases
 from ..images.files import quoted
 from ..images.formats import DICOM, WRITABLE_VOLUMES, output_format_of
+from ..images.label_maps import LabelMap
 from ..images.output_paths import check_writable
 from ..images.phase_times import strictly_increasing
 from ..images.resampling import coverage, resample_to, to_type
@@ -17,6 +18,7 @@ from ..images.sequence import FrameTimes, PhaseSequence
 from ..images.volume import Volume
 from ..images.writers import check_output
 from ..progress import CancelCheck, Progress, ProgressCallback, stop_if
+from .labels_input import read_labels
 from .request import Request
 
 # Frames that lie closer together, in percent of the sequence, have the same index in 3D Slicer.
@@ -37,11 +39,14 @@ class Inputs:
         When each phase was acquired, strictly increasing, in any unit.
     frame_times : FrameTimes or None
         When each frame of the result is, in the unit of the input; None where the input tells no unit.
+    labels : LabelMap or None
+        The label map of the first phase, on its grid.
     """
 
     phases: Tuple[Volume, ...]
     phase_times: Tuple[float, ...]
     frame_times: Optional[FrameTimes]
+    labels: Optional[LabelMap] = None
 
 
 def check_paths(request: Request) -> None:
@@ -56,7 +61,13 @@ def check_paths(request: Request) -> None:
     if request.slices is not None:
         check_slices_can_be_marked(request.output)
     check_output(request.output, request.inputs)
-    for path, folder in ((request.displacements, True), (request.report, False), (request.preview, False)):
+    if request.carried is not None:
+        if output_format_of(request.carried) is DICOM:
+            raise OutputError(f"{quoted(request.carried)} would be a DICOM series, which holds images, not label maps: "
+                              "end the carried labels in .seq.nrrd, .nii.gz or .nii, or choose a folder.")
+        check_output(request.carried, request.inputs)
+    for path, folder in ((request.displacements, True), (request.maps, True), (request.report, False),
+                         (request.preview, False), (request.volumes, False)):
         if path is not None:
             check_writable(path, request.inputs, folder)
 
@@ -104,11 +115,12 @@ def read_inputs(request: Request, progress: ProgressCallback, cancelled: CancelC
         phase_times = tuple(range(len(phases)))
         messages.append("The acquisition times are too uneven: some frames would be less than 0.001 % apart. The "
                         "phases are treated as evenly spaced.")
-    voxel_bytes = phases[0].array.dtype.itemsize + (12 if request.displacements else 0)
+    labels = None if request.labels is None else read_labels(request.labels, phases[0].geometry, messages)
+    voxel_bytes = phases[0].array.dtype.itemsize + (12 if request.displacements else 0) + (24 if request.maps else 0)
     frames = len(settings.frame_percents(phase_times))
     check_output(request.output, request.inputs, frames * phases[0].array.size * voxel_bytes)
     stop_if(cancelled)
-    return Inputs(phases, tuple(phase_times), frame_times)
+    return Inputs(phases, tuple(phase_times), frame_times, labels)
 
 
 def to_first_grid(phases: Sequence[Volume], messages: List[str]) -> Tuple[Volume, ...]:

@@ -3,6 +3,7 @@
   ttt4d interpolate ED.nii.gz ES.nii.gz -o heart.seq.nrrd --frames 9
   ttt4d interpolate cine_4d.nii.gz -o cine.nii.gz --frames-between 2 --cyclic
   ttt4d interpolate ED.nrrd ES.nrrd -o heart.seq.nrrd --slices-factor 4
+  ttt4d interpolate ED.nrrd ES.nrrd -o heart.seq.nrrd --labels ED.seg.nrrd --carried labels.seq.nrrd --volumes ml.csv
 
 A sequence is a 4D file such as .seq.nrrd, or a folder of phases.
 """
@@ -37,6 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="also fill in the slices of every frame, this many times as close: any number above 1")
     slices.add_argument("--slices", metavar=f"{GAP}|{THICK}|{AUTO}",
                         help=f"how the slices are to be taken, see `ttt4d slices` (default: {AUTO})")
+    motion = parser.add_argument_group("motion")
+    motion.add_argument("--labels", metavar="SEG",
+                        help="a label map drawn on the first phase, or a .seg.nrrd of 3D Slicer: at most 254 labels")
+    motion.add_argument("--carried", metavar="OUT", help="the labels, carried through every frame; a name as for OUT")
+    motion.add_argument("--volumes", metavar="TABLE.csv",
+                        help="ml of each label in every frame, ED, ES and stroke volume, ejection fraction")
+    motion.add_argument("--maps", metavar="FOLDER", help="displacement (mm), Jacobian determinant, principal strains "
+                        "and confidence: a folder for each, with a volume for each frame")
     also = parser.add_argument_group("also write")
     also.add_argument("--displacements", metavar="FOLDER",
                       help="the motion of each frame, from its grid to the first phase: vector images in LPS mm")
@@ -49,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     one = len(arguments.inputs) == 1
     request = Request(arguments.output, () if one else tuple(arguments.inputs), arguments.inputs[0] if one else None,
                       settings_of(arguments), arguments.displacements, arguments.report, arguments.preview,
-                      slices=_slices(arguments))
+                      arguments.labels, arguments.carried, arguments.volumes, arguments.maps, slices=_slices(arguments))
     with ProgressBar() as bar:
         report = Job(request).run(bar, lambda *frame: None, never)
     for message in report["messages"]:

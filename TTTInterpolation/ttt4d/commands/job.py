@@ -137,7 +137,7 @@ class Job(BaseJob):
         slices = axis and axis.adapt(self.request, inputs, messages, within(progress, 0.02, _SLICES), cancelled)
         result = interpolator.run(
             inputs.phases, settings, progress=within(progress, _SLICES if slices else 0.02, 0.98), cancelled=cancelled,
-            displacements=self.request.displacements is not None, phase_times=inputs.phase_times)
+            displacements=self.request.needs_motion, phase_times=inputs.phase_times)
         report = result.report
         report["messages"][:0] = messages
         report["seconds"].update(reading=read - loaded, loading=loaded - began, writing=0.0)

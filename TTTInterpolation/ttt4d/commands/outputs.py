@@ -17,6 +17,7 @@ from ..images.writers import open_writer
 from ..report import JobReport, provenance
 from ..temporal.frames import Frame
 from .inputs import Inputs
+from .motion_outputs import MotionOutputs
 
 if TYPE_CHECKING:
     from .slices_of_frames import SlicesOfFrames
@@ -92,6 +93,7 @@ class FrameOutputs(Outputs):
             geometry, about = slices.plan.geometry, marks.slices(self.report["slices"])
             acquired = [False] * len(index)
         self._metadata = {**about, **provenance(self.report)}
+        self._motion = MotionOutputs(request, self.report, enter, inputs, index)
         # Entered last, so that it is the first to be put in place: its end is what may still fail.
         self._writer: FrameWriter = enter(open_writer(
             request.output, geometry, first.array.dtype, index, acquired, self._metadata, first.source,
@@ -105,6 +107,12 @@ class FrameOutputs(Outputs):
         if self._displacements is not None and frame.displacement is not None:
             write_displacement(os.path.join(self._displacements, f"displacement_{number:03d}.nrrd"), self._geometry,
                                frame.displacement, {**marks.metadata(frame.index, frame.acquired), **self._metadata})
+        self._motion.write(number, frame)
         if self._preview is not None:
             self._preview.add(frame.array, frame.index, frame.acquired)
         return path
+
+    def finish(self) -> None:
+        """Write what is complete after the last frame; see `Outputs.finish`."""
+        self._motion.finish()
+        super().finish()

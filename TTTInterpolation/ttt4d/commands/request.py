@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ..errors import OutputError, SettingsError
 from ..images.phase_times import strictly_increasing
@@ -35,6 +35,14 @@ class Request:
         Path of a .json file with the report.
     preview : str, optional
         Path of a .png or .gif picture.
+    labels : str, optional
+        Path of a label map of the first phase, to be carried through every frame.
+    carried : str, optional
+        Path of the carried label maps, as `output`.
+    volumes : str, optional
+        Path of a .csv table with the volume of each label in every frame.
+    maps : str, optional
+        Path of a folder for the maps of the motion.
     phase_times : tuple of float
         When each phase was acquired, strictly increasing, in any unit. By default as the sequence tells, or evenly.
     slices : SliceRunSettings, optional
@@ -58,6 +66,10 @@ class Request:
     displacements: Optional[str] = None
     report: Optional[str] = None
     preview: Optional[str] = None
+    labels: Optional[str] = None
+    carried: Optional[str] = None
+    volumes: Optional[str] = None
+    maps: Optional[str] = None
     phase_times: Tuple[float, ...] = ()
     slices: Optional[SliceRunSettings] = None
 
@@ -75,21 +87,29 @@ class Request:
             raise SettingsError("A request takes either phases or one sequence: give one of the two.")
         if len(self.phases) == 1:
             raise SettingsError("One phase is not enough to interpolate: give two, or a sequence.")
-        if self.displacements is not None:
-            places = [os.path.normcase(os.path.realpath(path)) for path in self.outputs]
-            folder = os.path.join(os.path.normcase(os.path.realpath(self.displacements)), "")
-            if any(place.startswith(folder) for place in places):
-                raise OutputError("The folder of the displacements would hold another output: give it one of its own.")
+        if (self.labels is None) != (self.carried is None and self.volumes is None):
+            raise SettingsError("Carrying labels needs a label map and something to write: give labels together with "
+                                "carried, volumes or both.")
+        if self.volumes is not None and not self.volumes.lower().endswith(".csv"):
+            raise OutputError(f"The table '{os.path.basename(self.volumes)}' does not end in .csv: rename it.")
+        check_folder("displacements", self.displacements, self.outputs)
+        check_folder("maps", self.maps, self.outputs)
 
     @property
     def inputs(self) -> Tuple[str, ...]:
         """The paths of all inputs."""
-        return self.phases if self.sequence is None else (*self.phases, self.sequence)
+        return (*self.phases, *(path for path in (self.sequence, self.labels) if path is not None))
 
     @property
     def outputs(self) -> Tuple[str, ...]:
         """The paths of all outputs."""
-        return (self.output, *(p for p in (self.displacements, self.report, self.preview) if p is not None))
+        return (self.output, *(p for p in (self.displacements, self.report, self.preview, self.carried, self.volumes,
+                                           self.maps) if p is not None))
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether something is asked for that follows from the motion of each frame."""
+        return any(path is not None for path in (self.displacements, self.labels, self.maps))
 
     def to_json(self) -> Dict[str, Any]:
         """Return the request as plain data."""
@@ -116,6 +136,16 @@ def check_paths_of(request: Any) -> None:
         raise OutputError("Two of the outputs have the same name: give each its own.")
     if request.preview is not None and not request.preview.lower().endswith(PREVIEWS):
         raise OutputError(f"The preview '{os.path.basename(request.preview)}' is neither .png nor .gif: rename it.")
+
+
+def check_folder(name: str, folder: Optional[str], outputs: Sequence[str]) -> None:
+    """Raise an error if another output would lie in the folder of an output, such as the displacements."""
+    if folder is None:
+        return
+    places = [os.path.normcase(os.path.realpath(path)) for path in outputs]
+    inside = os.path.join(os.path.normcase(os.path.realpath(folder)), "")
+    if any(place.startswith(inside) for place in places):
+        raise OutputError(f"The folder of the {name} would hold another output: give it one of its own.")
 
 
 def entries_of(values: Any, cls: type, needed: Tuple[str, ...]) -> Dict[str, Any]:

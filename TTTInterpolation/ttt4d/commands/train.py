@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from ..errors import InputError, OutputError, SettingsError
-from ..weights import TEMPORAL, THROUGH_PLANE
+from .axes import OF_WEIGHTS, PHASES, SLICES
 from .exit_status import EXIT_INTERRUPTED, EXIT_OK
 
 if TYPE_CHECKING:  # torch is imported when training starts
@@ -25,8 +25,6 @@ if TYPE_CHECKING:  # torch is imported when training starts
     from ..training.loop import Trainer
 
 STAGES = ("motion", "supervised")
-PHASES, SLICES = "phases", "slices"
-AXES = {PHASES: TEMPORAL, SLICES: THROUGH_PLANE}
 BATCH = {PHASES: 4, SLICES: 16}
 
 
@@ -148,7 +146,7 @@ def _train_ttt4d(args: argparse.Namespace) -> int:
     trained = trainer.run(_progress(trainer))
     if not trainer.rank:
         with writing(args.output):
-            save(Path(args.output), trained, _card(args, trainer, device, before), AXES[args.axis])
+            save(Path(args.output), trained, _card(args, trainer, device, before), OF_WEIGHTS[args.axis])
     return EXIT_OK
 
 

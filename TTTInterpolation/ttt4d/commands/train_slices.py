@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # torch is imported when training starts
     from ..training.slice_sources import Source
 
 # How often each kind of source is drawn, relative to the others.
-SHARES = {"volumes": 1.0, "generated": 0.25, "films": 0.08}
+SHARES = {"volumes": 1.0, "generated": 0.12, "films": 0.05}
 
 
 def trainer(args: argparse.Namespace, device: torch.device, checkpoint: Path) -> Trainer:

@@ -2,7 +2,8 @@
 
 One line on standard input is the request, and the end of standard input cancels it, within a second:
   {"phases": [path, path] or "sequence": path, "phase_times": [number, ...], "output": path, "settings": {...},
-   "displacements": folder or null, "report": path or null, "preview": path or null,
+   "displacements": folder or null, "report": path or null, "preview": path or null, "labels": path or null,
+   "carried": path or null, "volumes": path or null, "maps": folder or null,
    "slices": {"factor": number or "spacing": mm, ...} or null for slices between those of every frame too}
 For slices between the slices of a volume it is
   {"axis": "slices", "volume": path, "output": path, "settings": {"factor": number or "spacing": mm, ...},

@@ -28,6 +28,10 @@ class Blend(Method):
         """Blend linearly in time."""
         return [(1 - t) * phase0 + t * phase1 for t in times]
 
+    def displacement(self, phase0: np.ndarray, phase1: np.ndarray, spacing: Optional[Triple]) -> np.ndarray:
+        """Leave everything where it is; see `Method.displacement`."""
+        return np.zeros((*phase0.shape, 3), np.float32)
+
 
 class Registration(Method):
     """Interpolate by registration. A subclass defines `field`, or `both_ways` if it finds both fields at once.
@@ -65,12 +69,20 @@ class Registration(Method):
     def __call__(self, phase0: np.ndarray, phase1: np.ndarray, times: Sequence[float],
                  spacing: Optional[Triple]) -> Sequence[np.ndarray]:
         """Register the phases, warp both to each time and blend them."""
+        flow01, flow10 = self._flows(phase0, phase1, spacing)
+        return [(1 - t) * _warp(phase0, t * flow01) + t * _warp(phase1, (1 - t) * flow10) for t in times]
+
+    def displacement(self, phase0: np.ndarray, phase1: np.ndarray, spacing: Optional[Triple]) -> np.ndarray:
+        """Register the phases; see `Method.displacement`."""
+        return np.moveaxis(self._flows(phase0, phase1, spacing)[0], 0, -1)
+
+    def _flows(self, phase0: np.ndarray, phase1: np.ndarray,
+               spacing: Optional[Triple]) -> Tuple[np.ndarray, np.ndarray]:
         pad = [(0, max(0, self.fewest_voxels - n)) for n in phase0.shape]
         padded0, padded1 = (np.pad(phase, pad, mode="edge") for phase in (phase0, phase1))
         flows = self.both_ways(padded0, padded1, spacing or (1.0, 1.0, 1.0))
         k, j, i = phase0.shape
-        flow01, flow10 = (flow[:, :k, :j, :i] for flow in flows)
-        return [(1 - t) * _warp(phase0, t * flow01) + t * _warp(phase1, (1 - t) * flow10) for t in times]
+        return flows[0][:, :k, :j, :i], flows[1][:, :k, :j, :i]
 
 
 class Demons(Registration):

@@ -72,6 +72,12 @@ class TTT4D(Method):
         """Adapt to one case and interpolate; see `Method.__call__`."""
         return self._frames(self.interpolator.adapt(as_volumes(phase0, phase1, spacing), self.settings), times)
 
+    def displacement(self, phase0: np.ndarray, phase1: np.ndarray, spacing: Optional[Triple]) -> np.ndarray:
+        """Adapt to one case and return its whole motion; see `Method.displacement`."""
+        adapted = self.interpolator.adapt(as_volumes(phase0, phase1, spacing), self.settings)
+        *_, last = self.interpolator.interpolate(adapted, (0.5,), displacements=True)
+        return np.asarray(last.displacement)
+
     def cohort(self, pairs: Sequence[Pair]) -> Iterator[Sequence[np.ndarray]]:
         """Adapt to the cases with the scheme, and interpolate each with the weights reached for it."""
         patients = [as_volumes(pair.phase0, pair.phase1, pair.spacing) for pair in pairs]

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 import numpy as np
 
+from ..errors import SettingsError
 from ..images.datasets import Case, unit_range
 from ..images.volume import Triple
 from .metrics import METRICS
@@ -92,6 +93,26 @@ class Method:
             One frame for each time, in the same order.
         """
         raise NotImplementedError
+
+    def displacement(self, phase0: np.ndarray, phase1: np.ndarray, spacing: Optional[Triple]) -> np.ndarray:
+        """Return the motion that carries labels from phase 0 to phase 1.
+
+        Parameters
+        ----------
+        phase0, phase1, spacing
+            As for a call.
+
+        Returns
+        -------
+        ndarray of shape (k, j, i, 3)
+            From the grid of phase 1 to the place of the same tissue in phase 0, in voxels along (k, j, i).
+
+        Raises
+        ------
+        SettingsError
+            If the method finds frames, but no motion.
+        """
+        raise SettingsError("A method that carries no labels was named: choose ours, a registration, or blend.")
 
     def cohort(self, pairs: Sequence[Pair]) -> Iterator[Sequence[np.ndarray]]:
         """Yield the frames of each pair, in the order of the pairs.

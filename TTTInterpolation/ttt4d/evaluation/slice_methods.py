@@ -25,14 +25,15 @@ Method = Callable[[Sequence[Problem]], Iterator[Tensor]]
 FROM_NOTHING = "from-nothing"
 
 
-def method(name: str, weights: str, scheme: str = "online", iterations: int = 0) -> Method:
+def method(name: str, weights: str, scheme: str = "online", iterations: int = 0, device: str = "auto",
+           seed: int = 0) -> Method:
     """Return the method of a name: of `classical.METHODS`, `none` (base weights), a task, or `from-nothing`."""
     if name in classical.METHODS:
         return lambda problems: (classical.METHODS[name](p.acquired, p.positions) for p in problems)
     if name == FROM_NOTHING:
         return lambda problems: (from_nothing(p, iterations or 300) for p in problems)
     settings = SliceAdaptationSettings(name, scheme, iterations or None)
-    return lambda problems: _ours(problems, SliceInterpolator(weights), settings)
+    return lambda problems: _ours(problems, SliceInterpolator(weights, device), settings, seed)
 
 
 def names() -> List[str]:
@@ -40,10 +41,10 @@ def names() -> List[str]:
     return [*classical.METHODS, FROM_NOTHING, NO_ADAPTATION, *TASKS]
 
 
-def _ours(problems: Sequence[Problem], interpolator: SliceInterpolator, adaptation: SliceAdaptationSettings
-          ) -> Iterator[Tensor]:
+def _ours(problems: Sequence[Problem], interpolator: SliceInterpolator, adaptation: SliceAdaptationSettings,
+          seed: int) -> Iterator[Tensor]:
     thickness = problems[0].thickness
-    settings = SliceSettings(THICK if thickness else GAP, thickness or None, adaptation)
+    settings = SliceSettings(THICK if thickness else GAP, thickness or None, adaptation, seed)
     for result in interpolator.run_all([_request(p) for p in problems], settings):
         yield torch.from_numpy(result.array)
 

@@ -2,15 +2,10 @@
 
 The axial stack is refined, brought onto the coronal and the sagittal one where they overlap, and compared with what was
 acquired there. Each voxel of those is a mean over its own thickness, so the refined stack is seen through it too.
-
-    python -m ttt4d.evaluation.slice_views --data FOLDER --methods linear pchip none in-plane
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, Sequence, Tuple
 
@@ -19,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InputError
 from ..through_plane.profile import FWHM_PER_SIGMA
 from . import metrics, slice_methods
 from .slice_problems import Problem, comparable
+from .slice_protocol import index
 
 # Slices looked for between two acquired ones of the axial stack.
 FACTOR = 4
@@ -72,10 +69,11 @@ def overlap(covered: Tensor) -> Tuple[slice, ...]:
     return tuple(box)
 
 
-def evaluate(folder: Path, methods: Sequence[Tuple[str, slice_methods.Method]]) -> Iterator[Dict[str, object]]:
+def evaluate(folder: Path, methods: Sequence[Tuple[str, slice_methods.Method]]) -> Iterator[Dict[str, Any]]:
     """Yield the local NCC of each method with each of the stacks that cross the axial one."""
-    with open(folder / "index.csv", newline="") as file:
-        names = [row["name"] for row in csv.DictReader(file) if row["split"] == "views"]
+    names = [row["name"] for row in index(folder) if row["split"] == "views"]
+    if not any(name.endswith("tra") for name in names):
+        raise InputError("There are no stacks of crossing views in this data: leave the problem views out.")
     axial, affine = read(folder / f"{next(n for n in names if n.endswith('tra'))}.nii.gz")
     for name, method in methods:
         refined = next(method([refinement(axial, affine)]))
@@ -84,19 +82,3 @@ def evaluate(folder: Path, methods: Sequence[Tuple[str, slice_methods.Method]]) 
             seen, covered = seen_from(refined, affine, truth.shape, onto)
             box = overlap(covered)
             yield {"method": name, "stack": crossing, "ncc": metrics.ncc(truth[box].numpy(), seen[box].numpy())}
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print a row for each method and stack."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv")
-    parser.add_argument("--methods", nargs="+", choices=slice_methods.names(), default=["linear", "pchip", "none"])
-    parser.add_argument("--weights", default="slices")
-    args = parser.parse_args(arguments)
-    for row in evaluate(args.data, [(name, slice_methods.method(name, args.weights)) for name in args.methods]):
-        print(f"{row['method']:14} {row['stack']:24} {row['ncc']:.4f}", flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

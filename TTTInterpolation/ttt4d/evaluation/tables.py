@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Tuple
 
+from .label_protocol import STRUCTURES, VENTRICLES
 from .metrics import METRICS
 from .protocol import PROTOCOLS
 
@@ -59,18 +60,42 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [f"{counts}; {protocol.description}. Mean +- standard error.", ""]
     header = ["method", *(metric.header for metric in METRICS.values())]
     rows = [[name, *_figures(row), f"{row['seconds']:.2f}"] for name, row in report["methods"].items()]
-    lines += _table([*header, "seconds a case"], rows)
+    lines += table([*header, "seconds a case"], rows)
     if len(report.get("groups", ())) > 1:
         lines += ["", "PSNR in dB of the cases of each group; gains are over the first method.", ""]
         lines += _groups(report["groups"])
     note = "same protocol" if protocol.comparable else "another protocol (cardiac): NOT comparable with the rows above"
     lines += ["", f"Published figures, {note}.", ""]
     published = PUBLISHED[protocol.comparable or "cardiac"]
-    lines += _table(header, [[name, *_published(row)] for name, row in published.items()])
+    lines += table(header, [[name, *_published(row)] for name, row in published.items()])
     if report.get("shifts"):
         lines += ["", "PSNR in dB under each distribution shift; gains are over the first method.", ""]
         lines += _shifts(report["shifts"])
     return "\n".join(lines)
+
+
+def labels_markdown(report: Mapping[str, Any]) -> str:
+    """Write the report of `ttt4d evaluate --labels` as Markdown tables: means, and ejection fractions by case."""
+    columns = [(f"dice_{name}", f"Dice {name}", 3) for name in STRUCTURES.values()]
+    columns += [(f"hd95_{name}", f"HD95 {name} mm", 1) for name in STRUCTURES.values()]
+    columns += [(f"ef_error_{STRUCTURES[v]}", f"EF error {STRUCTURES[v]}, points", 1) for v in VENTRICLES]
+    columns += [("folded_percent", "folded %", 3), ("seconds", "seconds a case", 1)]
+    lines: List[str] = []
+    for group, title in (("methods", "all cases"), ("held_out", "cases that no weights were trained on"),
+                         ("trained_on", "cases that our weights were trained on")):
+        if report[group]:
+            count = sum(group == "methods" or case["trained_on"] == (group == "trained_on") for case in report["cases"])
+            lines += [f"Labels of phase 0, carried to phase 1; {title} ({count}), means.", ""]
+            lines += [*table(["method", *(label for _, label, _ in columns)],
+                              [[name, *(f"{row[key]:.{digits}f}" for key, _, digits in columns)]
+                               for name, row in report[group].items()]), ""]
+    left = STRUCTURES[VENTRICLES[-1]]
+    lines += [f"Ejection fraction of the {left} in percent: experts' labels, and carried ones.", ""]
+    methods = list(report["methods"])
+    rows = [[case["name"] + (" (trained on)" if case["trained_on"] else ""),
+             f"{case['methods'][methods[0]][f'ef_{left}_true']:.1f}",
+             *(f"{case['methods'][name][f'ef_{left}']:.1f}" for name in methods)] for case in report["cases"]]
+    return "\n".join([*lines, *table(["case", "experts", *methods], rows)])
 
 
 def _figures(row: Mapping[str, float]) -> List[str]:
@@ -87,7 +112,7 @@ def _groups(groups: Mapping[str, Any]) -> List[str]:
     methods = list(next(iter(groups.values())))
     rows = [[group or "unknown", *_gains([methods_of[name]["psnr"] for name in methods])]
             for group, methods_of in groups.items()]
-    return _table(["group", *methods], rows)
+    return table(["group", *methods], rows)
 
 
 def _shifts(shifts: Mapping[str, Any]) -> List[str]:
@@ -96,7 +121,7 @@ def _shifts(shifts: Mapping[str, Any]) -> List[str]:
     columns = [[shift["methods"][method]["psnr"] for method in methods] for shift in shifts.values()]
     columns.append([sum(values) / len(shifts) for values in zip(*columns)])
     cells = zip(*map(_gains, columns))
-    return _table(["method", *shifts, "mean"], [[method, *row] for method, row in zip(methods, cells)])
+    return table(["method", *shifts, "mean"], [[method, *row] for method, row in zip(methods, cells)])
 
 
 def _gains(values: List[float]) -> List[str]:
@@ -104,7 +129,8 @@ def _gains(values: List[float]) -> List[str]:
     return [f"{value:.2f} ({value - values[0]:+.2f})" for value in values]
 
 
-def _table(header: List[str], rows: List[List[str]]) -> List[str]:
+def table(header: List[str], rows: List[List[str]]) -> List[str]:
+    """Return the lines of a Markdown table."""
     widths = [max(len(row[n]) for row in [header, *rows]) for n in range(len(header))]
     lines = ["| " + " | ".join(c.ljust(width) for c, width in zip(row, widths)) + " |" for row in [header, *rows]]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]

@@ -67,13 +67,13 @@ def check_image(array: np.ndarray, name: str) -> None:
         raise InputError(f"{name} has voxels that are not numbers (NaN or infinite): replace them first.")
     if low == high:
         raise InputError(f"{name} has the same value in every voxel: give an image with content.")
-    if _is_label_map(array):
+    if is_label_map(array):
         raise InputError(f"{name} is a label map (a segmentation), not an image: give the image it was drawn on, or "
                          "a phantom without noise in Hounsfield units or in decimal numbers.")
 
 
-def _is_label_map(array: np.ndarray) -> bool:
-    """Return whether an image holds labels: numbered regions of exactly equal values. See the constants above."""
+def is_label_map(array: np.ndarray) -> bool:
+    """Return whether an array holds labels: numbered regions of exactly equal values. See the constants above."""
     sample = array.ravel()[::max(1, array.size // 50000)]
     if len(np.unique(sample)) > _LABEL_VALUES:
         return False

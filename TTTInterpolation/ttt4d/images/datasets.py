@@ -42,6 +42,8 @@ class Case:
         Returns all frames as an array (T, k, j, i), in the intensities of the file.
     group : str
         Diagnosis or source of the case; empty if it is unknown.
+    labels : tuple of path-like
+        Files with the experts' label maps of the two given frames; empty if there are none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Case:
     spacing: Optional[Triple]
     read: Callable[[], np.ndarray]
     group: str = ""
+    labels: Tuple[Path, ...] = ()
 
     def frames(self) -> np.ndarray:
         """Read all frames.
@@ -69,6 +72,10 @@ class Case:
             raise InputError(f"Case {self.name} has frames of shape {frames.shape}, which do not hold the frames "
                              f"{self.first + 1} and {self.last + 1}: the file does not fit its description.")
         return frames
+
+    def label_maps(self) -> Tuple[np.ndarray, ...]:
+        """Read the experts' label maps (k, j, i) of the two given frames; none if there are none."""
+        return tuple(_nifti(path) for path in self.labels)
 
     @property
     def between(self) -> Tuple[int, ...]:
@@ -192,8 +199,9 @@ def _acdc_case(patient: Path, spacing: Optional[Triple]) -> Case:
         raise InputError(f"Info.cfg of {patient.name} names no ED and ES frame: restore the file of the data set.")
     image = patient / f"{patient.name}_4d.nii.gz"
     number = patient.name[len("patient"):]
+    labels = tuple(patient / f"{patient.name}_frame{int(info[phase]):02d}_gt.nii.gz" for phase in ("ED", "ES"))
     return Case(number, int(info["ED"]) - 1, int(info["ES"]) - 1, spacing or _spacing(image), partial(_nifti, image),
-                info.get("Group", ""))
+                info.get("Group", ""), labels if all(path.is_file() for path in labels) else ())
 
 
 def _spacing(image: Path) -> Optional[Triple]:

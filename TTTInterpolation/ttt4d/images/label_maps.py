@@ -61,6 +61,22 @@ def read_label_map(path: str) -> LabelMap:
     return LabelMap(array, geometry, metadata)
 
 
+def names_of(metadata: Dict[str, str]) -> Dict[int, str]:
+    """Return the names of the segments of a segmentation of 3D Slicer, by the value of their label.
+
+    Examples
+    --------
+    >>> names_of({"Segment0_LabelValue": "3", "Segment0_Name": "left ventricle", "Segment1_Name": "no value"})
+    {3: 'left ventricle'}
+    """
+    found = {}
+    for key, value in metadata.items():
+        segment = re.fullmatch(r"(Segment\d+)_LabelValue", key)
+        if segment and value.strip().isdigit():
+            found[int(value)] = metadata.get(f"{segment.group(1)}_Name", "")
+    return found
+
+
 def metadata_on_grid(metadata: Dict[str, str], shape: Sequence[int]) -> Dict[str, str]:
     """Return the header entries of a segmentation for a grid of another shape (k, j, i); extents are the whole grid."""
     k, j, i = (size - 1 for size in shape)

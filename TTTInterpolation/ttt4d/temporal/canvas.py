@@ -120,7 +120,12 @@ class Canvas:
         pad = [p - m for m, p in zip(self.inner, self.padded)]
         return F.pad(image, (0, pad[2], 0, pad[1], 0, pad[0]), mode="replicate")
 
-    def restore(self, estimate: Estimate, native0: Tensor, native1: Tensor) -> Iterator[Tuple[slice, Tensor, Tensor]]:
+    def native_displacement(self, displacement: Tensor) -> Tensor:
+        """Return a displacement field (1, 3, k, j, i) of the canvas on the native grid, in native voxels."""
+        k, j, i = self.inner
+        return warping.resize_displacement(displacement[:, :, :k, :j, :i], self.native)
+
+    def restore(self, estimate: Estimate, native0: Tensor, native1: Tensor) -> Iterator[Tuple[slice, Tensor]]:
         """Yield a frame at native resolution in slabs: the native phases are warped once, blended and refined.
 
         Parameters
@@ -136,8 +141,6 @@ class Canvas:
             The slices k of the slab.
         Tensor of shape (k, j, i)
             The slab of the frame, on the same intensity scale.
-        Tensor of shape (3, k, j, i)
-            Its displacement to phase 0, in native voxels.
         """
         # One gather brings everything back: components scaled to native voxels first.
         ratio = estimate.to0.new_tensor([(n - 1) / (m - 1) if m > 1 else 1.0 for n, m in zip(self.native, self.inner)])
@@ -155,4 +158,4 @@ class Canvas:
             blend = warped1 + weight * (warping.sample(native0, here + to0) - warped1)
             # The network knows nothing of what lies beyond its range: padding and metal come out as they went in.
             outlier = (blend < -_ROUNDING) | (blend > 1 + _ROUNDING)
-            yield slice(start, stop), (blend + residual.masked_fill(outlier, 0))[0, 0], to0[0]
+            yield slice(start, stop), (blend + residual.masked_fill(outlier, 0))[0, 0]

@@ -118,7 +118,7 @@ class Interpolator:
         cancelled : callable
             Asked after every step and every frame; the run ends when it returns True.
         displacements : bool
-            Whether each frame has its displacement to the first phase.
+            Whether each frame has its displacement to the first phase, and the confidence in it.
         phase_times : sequence of float
             When each phase was acquired, strictly increasing, in any unit. By default evenly spaced.
 

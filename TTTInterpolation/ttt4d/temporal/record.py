@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time as clock
-from typing import Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
 from ..progress import CancelCheck, Progress, ProgressCallback, ignore, never, stop_if
 from ..report import JobReport
@@ -59,6 +59,10 @@ class RunRecord:
         """Record the losses of all steps so far."""
         self.report["adaptation"] = adapted.weights.report
 
+    def motion(self, motion: Dict[str, Any]) -> None:
+        """Record what is known of the motion of a pair, once all of its frames are made."""
+        self.report.setdefault("motion", []).append(motion)
+
     def frame(self, pair: int, time: float, acquired: bool) -> float:
         """Record the next frame, and return its position in percent."""
         index = self.index[self.frames_done]
@@ -75,7 +79,8 @@ class RunRecord:
         try:
             yield
         finally:
-            self.report["seconds"][stage] += clock.monotonic() - began
+            seconds = self.report["seconds"]
+            seconds[stage] = seconds.get(stage, 0.0) + clock.monotonic() - began
 
     def _report_progress(self, stage: str, message: str, metrics: Dict[str, float]) -> None:
         share = self._adaptation_share

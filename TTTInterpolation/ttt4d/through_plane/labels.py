@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Callable, Iterator, Tuple
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 
+from ..images.distance import signed_distance
 from . import classical
 
 # Pixels around a label within which its distance is computed.
@@ -77,23 +77,10 @@ def _depths(mask: np.ndarray, pixels: Tuple[float, float]) -> Iterator[Tuple[Tup
     window = tuple(slice(max(0, int(used[0]) - _MARGIN), int(used[-1]) + _MARGIN + 1)
                    for used in (np.flatnonzero(mask.any(axis=axes)) for axes in ((0, 2), (0, 1))))
     mask = mask[(slice(None), *window)]
-    depth = np.stack([_signed_distance(plane, pixels) for plane in mask])
+    depth = np.stack([signed_distance(plane, pixels) for plane in mask])
     shown = np.asarray(mask.any(axis=(1, 2)))
     deepest = depth.max(axis=(1, 2))
     for k in np.flatnonzero(~shown):
         beside = [deepest[n] for n in (k - 1, k + 1) if 0 <= n < len(mask) and shown[n]]
         depth[k] = -max(beside, default=_FAR)
     yield window, torch.from_numpy(depth)
-
-
-def _signed_distance(plane: np.ndarray, pixels: Tuple[float, float]) -> np.ndarray:
-    """Return how far each pixel is from the nearest one on the other side of the outline, in mm: above 0 within."""
-    if not plane.any() or plane.all():
-        return np.full(plane.shape, _FAR if plane.any() else -_FAR, np.float32)
-
-    def outside(region: np.ndarray) -> np.ndarray:
-        image = sitk.GetImageFromArray(region.astype(np.uint8))
-        image.SetSpacing(pixels[::-1])
-        return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True))
-
-    return np.maximum(outside(~plane), 0) - np.maximum(outside(plane), 0)

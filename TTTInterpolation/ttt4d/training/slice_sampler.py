@@ -16,7 +16,7 @@ from ..through_plane.profile import projection_matrix
 from .augmentation import uniform
 from .slice_sources import Source
 
-FACTORS = (2, 2, 2, 3, 4, 4, 4, 4, 4, 5, 6, 8)
+FACTORS = (2, 2, 2, 3, 4, 4, 4, 4, 4, 4, 5, 6, 8)
 # Places drawn for a block; the one with most contrast is taken, as empty background teaches nothing.
 TRIES = 2
 # A film shorter than this at a factor is not drawn at it.
@@ -169,7 +169,7 @@ def thickness(factor: int, thick: bool, generator: Generator) -> float:
     """Width of the slice profile, in thin slices. In `gap` it blurs the truth too: slices as thick as the acquired."""
     draw = uniform(0, 1, generator)
     if thick:
-        return factor * (1.0 if draw < 0.7 else uniform(0.5, 1.3, generator))
+        return factor * (1.0 if draw < 0.8 else uniform(0.5, 1.3, generator))
     return 0.0 if draw < 0.8 else factor * uniform(0.2, 0.9, generator)
 
 
@@ -185,7 +185,7 @@ def contrasted(block: Tensor, generator: Generator) -> Tensor:
 
 def noisy(slices: Tensor, generator: Generator) -> Tensor:
     """Slices with Gaussian noise, at times: the truth has none of it."""
-    if uniform(0, 1, generator) < 0.85:
+    if uniform(0, 1, generator) < 0.88:
         return slices
     deviation = math.exp(uniform(math.log(0.005), math.log(0.08), generator))
     return slices + deviation * torch.randn(slices.shape, generator=generator)

@@ -1,0 +1,105 @@
+"""Registration of two phases by a velocity field, from displacement fields that are nearly right already.
+
+References
+----------
+.. [1] Avants et al., "Symmetric diffeomorphic image registration with cross-correlation", Medical Image Analysis 12(1),
+   2008, doi:10.1016/j.media.2007.06.004: both images are warped half-way, and compared by local correlation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import List, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from ..images.smoothing import smooth
+from ..progress import CancelCheck, never, stop_if
+from . import warping
+from .diffeomorphism import exponential, velocity_of
+from .similarity import local_correlation
+
+# Axes whose voxels are more than this many times the finest ones are left as they are where a grid is made coarser.
+_THICK = 2.0
+# How many times coarser than the canvas each level is, and the steps that it takes.
+LEVELS: Tuple[Tuple[int, int], ...] = ((4, 10), (2, 20))
+_STEP = 0.1  # voxels of the level, for Adam
+# Weight of the squared gradient of the velocity (mm per mm) beside the local correlation.
+_SMOOTHNESS = 0.1
+_FEWEST = 6  # voxels that a coarser level keeps along each axis
+
+
+def register(phases: Tensor, forward: Tensor, backward: Tensor, spacing: Sequence[float],
+             cancelled: CancelCheck = never) -> Tensor:
+    """Return the velocity field (1, 3, k, j, i) whose flow leads from the first phase to the second, in voxels.
+
+    Both phases are warped half-way along the flow [1]_. A few gradient steps, on coarse grids, raise their local
+    correlation and keep the velocity smooth.
+
+    Parameters
+    ----------
+    phases : Tensor of shape (2, 1, k, j, i)
+        Intensities in [0, 1].
+    forward, backward : Tensor of shape (1, 3, k, j, i)
+        Displacements to start from: from the grid of the first phase to the second, and the other way, in voxels.
+    spacing : sequence of float
+        Voxel spacing in mm along (k, j, i).
+    cancelled : callable
+        Asked before every step.
+    """
+    velocity = velocity_of(forward, backward)
+    for factor, steps in LEVELS:
+        size = [max(min(n, _FEWEST), round(n / factor)) if s <= _THICK * min(spacing) else n
+                for n, s in zip(phases.shape[2:], spacing)]
+        coarse_spacing = [s * (n - 1) / max(m - 1, 1) or s for s, n, m in zip(spacing, phases.shape[2:], size)]
+        start = warping.resize_displacement(velocity, size)
+        found = _ascend(_coarser(phases, size), start, coarse_spacing, steps, cancelled)
+        velocity = velocity + warping.resize_displacement(found - start, phases.shape[2:])
+    return velocity
+
+
+def window_of(spacing: Sequence[float]) -> List[int]:
+    """Return the window (k, j, i) of local correlation: five of the finest voxels, one of a thick slice.
+
+    >>> window_of((10.0, 1.5, 1.5))
+    [1, 5, 5]
+    """
+    return [5 if s <= _THICK * min(spacing) else 1 for s in spacing]
+
+
+def _ascend(phases: Tensor, start: Tensor, spacing: Sequence[float], steps: int, cancelled: CancelCheck) -> Tensor:
+    """Return the velocity after some steps of Adam towards more local correlation."""
+    velocity = start.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([velocity], lr=_STEP)
+    window = window_of(spacing)
+    for _ in range(steps):
+        stop_if(cancelled)
+        with torch.enable_grad():
+            half_way = warping.warp(phases, exponential(torch.cat([-velocity / 2, velocity / 2])))
+            alike = local_correlation(half_way[:1], half_way[1:], window).mean()
+            loss = _SMOOTHNESS * _roughness(velocity, spacing) - alike
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return velocity.detach()
+
+
+def _roughness(velocity: Tensor, spacing: Sequence[float]) -> Tensor:
+    """Return the mean squared gradient of a velocity field, in mm per mm, summed over components and axes."""
+    size = velocity.new_tensor(spacing)
+    total = velocity.new_zeros(())
+    for axis in range(3):
+        if velocity.shape[2 + axis] > 1:
+            slope = velocity.diff(dim=2 + axis) * size.view(1, 3, 1, 1, 1) / size[axis]
+            total = total + slope.square().sum(dim=1).mean()
+    return total
+
+
+def _coarser(phases: Tensor, size: Sequence[int]) -> Tensor:
+    """Return images on a grid with fewer voxels between the same corners, smoothed before."""
+    for axis, (n, m) in enumerate(zip(phases.shape[2:], size), start=2):
+        if m < n:
+            sigma = 0.4 * (n - 1) / max(m - 1, 1)
+            phases = smooth(phases, axis, sigma, math.ceil(2.5 * sigma))
+    return warping.resize(phases, size)

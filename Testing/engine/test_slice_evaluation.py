@@ -1,0 +1,74 @@
+"""`ttt4d evaluate --axis slices`: problems whose answer is known, measured and shown."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from skimage.metrics import peak_signal_noise_ratio
+
+from ttt4d.commands import cli
+from ttt4d.evaluation import slice_protocol, slice_tables
+from ttt4d.through_plane import classical
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two volumes of one kind with thin slices, and their index."""
+    folder = tmp_path_factory.mktemp("volumes")
+    rng = np.random.default_rng(0)
+    for name in ("mr-body-1", "mr-body-2"):
+        image = sitk.GetImageFromArray(rng.random((21, 20, 18)).astype(np.float32))
+        smooth = sitk.GetArrayFromImage(sitk.DiscreteGaussian(image, 4.0))
+        nibabel.save(nibabel.Nifti1Image((1000 * (smooth - smooth.min())).T.astype(np.int16), np.eye(4)),
+                     folder / f"{name}.nii.gz")
+    rows = ["name,split,kind"] + [f"{name},validation,mr" for name in ("mr-body-1", "mr-body-2")]
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def evaluate(data, *arguments):
+    return cli.run(["evaluate", "--axis", "slices", "--data", str(data), "--device", "cpu", *arguments])
+
+
+def test_the_table_has_a_row_for_each_method_and_says_what_gains_are_over(data, slice_weights, tmp_path, capsys):
+    file, figure = tmp_path / "figures.json", tmp_path / "cut.png"
+    assert evaluate(data, "--problems", "gap-2,thick-4", "--methods", "pchip,none", "--weights", str(slice_weights),
+                    "--json", str(file), "--figure", str(figure)) == 0
+    table = capsys.readouterr().out
+    assert "gap-2; gains are over the best of linear, pchip, B-spline and Lanczos" in table and "thick-4;" in table
+    assert table.count("| mr-body | 2      | pchip") == 2 and table.count("| none ") == 2
+    figures = json.loads(file.read_text())["figures"]
+    assert len(figures) == 2 * 2 * 2 and all(row["gain"] <= 1e-6 for row in figures if row["method"] == "pchip")
+    assert figure.stat().st_size > 5000
+
+
+def test_the_psnr_is_that_of_an_independent_program(data):
+    (name, case), *_ = slice_protocol.cases(data, "gap-2")
+    row = next(slice_protocol.evaluate([(name, case)], "gap-2", [("linear", lambda problems: (
+        classical.linear(p.acquired, p.positions) for p in problems))], with_ssim=False))
+    result = classical.linear(case.acquired, case.positions)[1::2].numpy()
+    assert row.psnr == pytest.approx(peak_signal_noise_ratio(case.truth[1::2].numpy(), result, data_range=1), abs=1e-3)
+
+
+def test_a_table_tells_mean_and_spread(data):
+    rows = [slice_protocol.SliceFigures("mr-1", "mr", "gap-2", "none", psnr, 30.0, 0.9, gain, 0.01, 1.0)
+            for psnr, gain in ((30.0, 1.0), (32.0, 2.0))]
+    assert "31.00 +- 1.00" in slice_tables.markdown(rows) and "+1.50 +- 0.50" in slice_tables.markdown(rows)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--problems", "gap-3"], "gap-2"), (["--methods", "magic"], "pchip"), (["--cases", "nobody"], "no volume"),
+    (["--problems", "views"], "crossing views"), (["--labels"], "phases only")])
+def test_what_cannot_be_measured_is_refused_with_one_sentence(arguments, words, data, capsys):
+    assert evaluate(data, "--methods", "linear", *arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said
+
+
+def test_a_folder_without_an_index_is_refused(tmp_path, capsys):
+    assert evaluate(tmp_path, "--methods", "linear") == 2
+    assert "index.csv" in capsys.readouterr().err
