@@ -248,7 +248,9 @@ def _removeEarlier(scene, frames, source) -> None:
     earlier = [node for node in carriedOf(frames, "vtkMRMLNode") if node.GetNodeReference(SOURCE) is source]
     proxies = [browser.GetProxyNode(node) for node in earlier if node.IsA("vtkMRMLSequenceNode")]
     for node in filter(None, (*earlier, *proxies)):
+        parts = [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())] if node.IsA(
+            "vtkMRMLStorableNode") else []
         if node.IsA("vtkMRMLDisplayableNode"):
-            for display in [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]:
-                scene.RemoveNode(display)
-        scene.RemoveNode(node)
+            parts += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+        for part in (node, *parts):
+            scene.RemoveNode(part)
