@@ -190,8 +190,7 @@ class CarryTransfer(PhasesTransfer):
     def _addCarried(self, built, report: dict, editable: bool = False) -> tuple:
         """Add a sequence that the next run with the same source replaces; see `_add`."""
         sequence, proxy = self._add(built, report, editable)
-        for node in (sequence, proxy):
-            self._markAsCarried(node)
+        self._markAsCarried(sequence)
         return sequence, proxy
 
     def _add(self, built, report: dict, editable: bool = False) -> tuple:
@@ -245,9 +244,13 @@ def carriedOf(frames, className: str) -> list:
 
 
 def _removeEarlier(scene, frames, source) -> None:
-    for node in carriedOf(frames, "vtkMRMLNode"):
-        if node.GetNodeReference(SOURCE) is source:
-            if node.IsA("vtkMRMLDisplayableNode"):
-                for display in [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]:
-                    scene.RemoveNode(display)
-            scene.RemoveNode(node)
+    browser = browsing.browserOf(frames)
+    earlier = [node for node in carriedOf(frames, "vtkMRMLNode") if node.GetNodeReference(SOURCE) is source]
+    proxies = [browser.GetProxyNode(node) for node in earlier if node.IsA("vtkMRMLSequenceNode")]
+    for node in filter(None, (*earlier, *proxies)):
+        parts = [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())] if node.IsA(
+            "vtkMRMLStorableNode") else []
+        if node.IsA("vtkMRMLDisplayableNode"):
+            parts += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+        for part in (node, *parts):
+            scene.RemoveNode(part)

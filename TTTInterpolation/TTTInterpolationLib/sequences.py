@@ -73,10 +73,8 @@ def annotate(result, report: dict, inputs) -> None:
         result.SetAttribute(FRAMES, " ".join(marksOf(result)))
     slices = report.get("slices")
     if slices:
-        for name, value in marks.slices(slices["acquired"], slices["axis"]).items():
+        for name, value in marks.slices(slices).items():
             result.SetAttribute(name, value)
-        if "frames" in slices:
-            result.SetAttribute(_SLICE_FRAMES, " ".join(map(str, slices["frames"])))
     settings, adaptation = report.get("settings", {}), report.get("adaptation", [])
     values = {
         "Settings": settings,
