@@ -197,7 +197,6 @@ def test_rotation_learns_to_tell_the_quarter_turns_of_a_volume_that_is_not_squar
     optimizer, losses = task.optimizer(network, 1e-3), []
     for _ in range(120):
         loss = task.loss(network, batch, generator)
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
