@@ -52,7 +52,8 @@ def test_the_module_starts_and_shows_its_panel_without_numpy_torch_or_any_other_
 
 @in_a_fresh_python
 @pytest.mark.parametrize("name", ["errors", "images.formats", "images.marks", "images.phase_times", "settings",
-                                  "temporal.auxiliary", "temporal.memory", "weights", "commands.interpolate"])
+                                  "report", "temporal.auxiliary", "temporal.memory", "through_plane.auxiliary",
+                                  "through_plane.settings", "weights", "commands.interpolate"])
 def test_what_slicer_imports_of_the_engine_needs_the_standard_library_only(name):
     program = f"import sys; sys.path.insert(0, sys.argv[1]); import ttt4d.{name}"
     tools.run_python(program, MODULE, options=("-I", "-S"))  # without the folder of installed packages
