@@ -103,7 +103,8 @@ def test_the_extension_entry_and_the_cmake_lists_agree():
     assert entry["build_dependencies"] == [cmake["DEPENDS"]] == ["PyTorch"]
     assert entry["category"] == cmake["CATEGORY"] == "Sequences"
     assert entry["scm_url"] == cmake["HOMEPAGE"] + ".git"
-    assert "schema-v1.0.1.json" in entry["$schema"]
+    assert "schema-v1.0.2.json" in entry["$schema"] and "Modality == 'MR'" in entry["dicom_support_rule"]
+    assert cmake["RECOMMENDS"].split() == ["SequenceRegistration", "SlicerHeart"] and "cine" in cmake["KEYWORDS"]
 
 
 def test_the_panel_uses_no_widget_that_is_not_declared_and_no_name_twice():
