@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from typing import Any
@@ -16,7 +18,13 @@ def main() -> None:
     for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
             signal.signal(number, _interrupt)
-    sys.exit(run())
+    status = run()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
+                stream.flush()
+    # Everything is written, and to take PyTorch apart would cost Python half a second.
+    os._exit(status)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -17,7 +17,7 @@ import ttt4d
 from ttt4d.adaptation.task import AuxiliaryTask
 from ttt4d.temporal import models
 from ttt4d.temporal.auxiliary import TASKS, task_class
-from ttt4d.temporal.auxiliary.agreement import Agreement, lncc, structure
+from ttt4d.temporal.auxiliary.agreement import Agreement, lncc, structure, where_they_differ
 from ttt4d.temporal.auxiliary.reconstruction import Reconstruction
 from ttt4d.temporal.auxiliary.rotation import Rotation
 from ttt4d.temporal.network.features import padded_size, patch_size, pyramid_strides
@@ -182,6 +182,18 @@ def test_phases_that_are_one_image_agree_better_than_two_images(network, small):
     assert Agreement(small).loss(network, same, seeded()) < 0.5 < Agreement(small).loss(network, batch, seeded())
 
 
+@pytest.mark.parametrize("corner", [(0, 0), (0, 40), (48, 8)])
+def test_agreement_looks_where_the_phases_differ(corner):
+    """The box holds all that moves, fits the pyramid, and is two thirds as wide along the axes that f halves."""
+    strides = [(1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2)]
+    phases = torch.zeros(2, 1, 5, 65, 57)
+    j, i = corner
+    phases[1, :, 2, j:j + 16, i:i + 16] = torch.rand(16, 16, generator=seeded())
+    box = where_they_differ(PhasePair(phases, strides))
+    assert box.grid == (5, 49, 41) == padded_size(box.grid, strides)
+    assert torch.allclose(box.phases.sum(dim=(3, 4)), phases.sum(dim=(3, 4)))
+
+
 # -- rotation ----------------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +209,6 @@ def test_rotation_learns_to_tell_the_quarter_turns_of_a_volume_that_is_not_squar
     optimizer, losses = task.optimizer(network, 1e-3), []
     for _ in range(120):
         loss = task.loss(network, batch, generator)
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

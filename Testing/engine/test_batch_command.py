@@ -230,7 +230,7 @@ def test_after_every_disturbance_a_rerun_gives_the_results_of_an_undisturbed_run
 def test_a_case_that_ends_its_process_twice_is_a_row_and_the_others_go_on(tmp_path, weights, start):
     cases, results = tmp_path / "cases", tmp_path / "results"
     make_cohort(cases, 2)
-    child = start("-m", "ttt4d", "batch", str(cases), str(results), "--frames", "1", "--iterations", "400", *weights)
+    child = start("-m", "ttt4d", "batch", str(cases), str(results), "--frames", "1", "--iterations", "100", *weights)
     first = claimed_by(results, 0)
     os.kill(first, signal.SIGKILL)
     until(lambda: claimed_by(results, 0) != first)

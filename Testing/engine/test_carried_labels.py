@@ -12,11 +12,13 @@ import SimpleITK as sitk
 
 from shell import SMALL, files_in
 from ttt4d.commands.job import Job
+from ttt4d.commands.labels_input import read_labels
 from ttt4d.commands.request import Request
 from ttt4d.errors import GeometryError, InputError, OutputError, SettingsError
 from ttt4d.images.readers import read_sequence
 from ttt4d.images.resampling import to_sitk
 from ttt4d.images.volume import Geometry, Volume
+from ttt4d.motion.carry import LabelCarrier
 from ttt4d.settings import InterpolationSettings
 from ttt4d.temporal.phantom import beating_heart
 
@@ -58,10 +60,15 @@ def run(pair, small_weights, tmp_path, monkeypatch):
 
 def test_labels_table_and_maps_are_written_and_agree(run, tmp_path):
     labels = write("heart.seg.nrrd", drawn(), metadata=NAMES)
-    report = run(labels=labels, carried="carried", volumes="ml.csv", maps="maps", report="r.json")
+    report = run(labels=labels, carried="carried", volumes="ml.csv", maps="maps", report="r.json", displacements="d")
     frames = [sitk.ReadImage(f"carried/frame_{n:03d}.nrrd") for n in range(3)]
     arrays = [sitk.GetArrayFromImage(frame) for frame in frames]
-    assert np.array_equal(arrays[0], drawn()) and not np.array_equal(arrays[2], drawn())
+    assert np.array_equal(arrays[0], drawn())
+    for number in (1, 2):
+        millimetres = sitk.GetArrayFromImage(sitk.ReadImage(f"d/displacement_{number:03d}.nrrd"))
+        voxels = millimetres @ np.linalg.inv(SMALL.matrix).T
+        expected = LabelCarrier(drawn(), SMALL.spacing).carry(voxels)
+        assert np.count_nonzero(arrays[number] != expected) <= 2, "the labels follow the field that is written"
     assert all(a.dtype == np.uint8 and set(np.unique(a)) == {0, 1, 3} for a in arrays)
     assert [frame.GetMetaData("ttt4d.frame") for frame in frames] == ["acquired", "synthetic", "synthetic"]
     assert frames[1].GetMetaData("Segment0_Name") == "left ventricle"
@@ -170,7 +177,11 @@ def test_outputs_that_cannot_be_are_one_sentence_before_any_work(run, tmp_path, 
     assert files_in(tmp_path) == before
 
 
-def test_254_labels_are_carried(run):
-    labels = np.repeat(np.arange(SMALL.shape[0] * 576 // 8) % 254 + 1, 8).reshape(SMALL.shape).astype(np.uint8)
-    report = run(labels=write("many.nrrd", labels), volumes="ml.csv")
-    assert [entry["label"] for entry in report["volumes"]] == list(range(1, 255))
+def test_254_labels_are_read_and_one_more_is_refused(tmp_path):
+    grid = Geometry((4, 64, 64), (8.0, 1.5, 1.5))
+    k, j, i = np.indices(grid.shape)
+    blocks = (64 * k + 8 * (j // 8) + i // 8).astype(np.int16)  # 0 to 255
+    labels = read_labels(write(tmp_path / "l.nrrd", np.minimum(blocks, 254), grid), grid, [])
+    assert labels.array.dtype == np.uint8 and np.array_equal(labels.array, np.minimum(blocks, 254))
+    with pytest.raises(InputError, match="255 different values, more than the 254 labels"):
+        read_labels(write(tmp_path / "l.nrrd", blocks, grid), grid, [])

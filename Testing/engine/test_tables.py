@@ -14,6 +14,13 @@ from ttt4d.evaluation.protocol import PROTOCOLS, evaluate, pair_of
 from ttt4d.evaluation.tables import PUBLISHED, markdown
 
 
+class First(Blend):
+    """The first phase at all times."""
+
+    def __call__(self, phase0, phase1, times, spacing):
+        return [phase0 for _ in times]
+
+
 def test_published_rows_are_called_comparable_only_under_their_own_protocol():
     report = {**evaluate([pair(moving_ball())], {"blend": Blend()}), "protocol": "acdc-paper"}
     assert "same protocol" in markdown(report)
@@ -61,3 +68,13 @@ def test_each_source_has_a_row_where_there_are_several():
         assert re.search(rf"\| {group} +\| {value:.2f} \(\+0.00\)", markdown(report))
     alone = {**evaluate(pairs[:1], {"blend": Blend()}), "protocol": "crop"}
     assert "of each group" not in markdown(alone)
+
+
+def test_each_case_has_a_row_so_that_one_that_loses_is_seen():
+    pairs = [pair_of(case_of(moving_ball(5, seed=n), f"00{n}"), PROTOCOLS["crop"]) for n in (1, 2)]
+    report = {**evaluate(pairs, {"blend": Blend(), "first": First()}), "protocol": "crop"}
+    for case in report["cases"]:
+        blend, first = (case["methods"][name]["psnr"] for name in ("blend", "first"))
+        assert first < blend
+        assert re.search(rf"\| {case['name']} +\| {blend:.2f} \(\+0.00\) \| {first:.2f} \({first - blend:+.2f}\)",
+                         markdown(report))

@@ -131,7 +131,6 @@ class Adaptation:
     def step(self, number: int, batch: Batch) -> None:
         """Take one gradient step on a batch."""
         loss = self._of(self.task.loss, batch, self.generator)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         losses = self.losses.setdefault(number, [])

@@ -12,6 +12,8 @@ from typing import Any, Protocol, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
+from .adam import Adam
+
 
 class Batch(Protocol):
     """What one step of adaptation sees of the patient, without any label. Each axis has its own."""
@@ -95,6 +97,6 @@ class AuxiliaryTask(nn.Module):
         """Return the part of the network that learns: f."""
         return network.features
 
-    def optimizer(self, network: Any, learning_rate: float) -> torch.optim.Optimizer:
+    def optimizer(self, network: Any, learning_rate: float) -> Adam:
         """Return the optimiser that takes the steps: Adam over the part that learns and this head."""
-        return torch.optim.Adam([*self.learns(network).parameters(), *self.parameters()], lr=learning_rate)
+        return Adam([*self.learns(network).parameters(), *self.parameters()], learning_rate)

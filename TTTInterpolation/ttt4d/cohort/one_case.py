@@ -25,25 +25,21 @@ from ..settings import InterpolationSettings
 from ..through_plane.settings import SliceRunSettings
 from .cases import Case
 from .claims import claimed
-from .results import DONE, FAILED, SKIPPED, CaseFiles, Row, Wanted
+from .results import DONE, FAILED, SKIPPED, CaseFiles, Plan, Row
 
 # The edge of the canvas of a second attempt, as a part of that of the first: about half of its voxels.
 SMALLER = 0.8
 
 
-def compute(case: Case, folder: str, settings: Any, wanted: Wanted, smaller: bool = False) -> Optional[Row]:
+def compute(case: Case, plan: Plan, smaller: bool = False) -> Optional[Row]:
     """Compute one case, unless it is done or another process computes it.
 
     Parameters
     ----------
     case : Case
         The case.
-    folder : str
-        The folder of results.
-    settings : InterpolationSettings or SliceRunSettings
-        The settings, which tell the axis too.
-    wanted : Wanted
-        What tells whether a result is done.
+    plan : Plan
+        What is made of it.
     smaller : bool
         Whether an earlier attempt has ended its process, so that a smaller canvas is taken.
 
@@ -52,31 +48,25 @@ def compute(case: Case, folder: str, settings: Any, wanted: Wanted, smaller: boo
     Row or None
         How the case ended; None where another process computes it.
     """
-    files, began = CaseFiles.of(folder, case.name, settings), clock.monotonic()
+    files, began = plan.files(case), clock.monotonic()
     try:
         with contextlib.ExitStack() as stack:
             with writing(files.result):
                 os.makedirs(os.path.dirname(files.claim), exist_ok=True)
                 mine = stack.enter_context(claimed(files.claim))
-            return _compute_claimed(case, files, settings, wanted, smaller) if mine else None
+            return _compute_claimed(case, files, plan, smaller) if mine else None
     except Exception as error:
         status, sentence = failure(error)
         if status == EXIT_INTERNAL_ERROR:
             traceback.print_exc(file=sys.stderr)
         row = Row(case.name, FAILED, 0, round(clock.monotonic() - began, 1), sentence)
-        note_failure(row, files)
+        plan.note_failure(row, case)
         return row
 
 
-def note_failure(row: Row, files: CaseFiles) -> None:
-    """Keep the row of a failed case for the summary; on a full disk the summary of this run alone has it."""
-    with contextlib.suppress(OSError), open(files.failure, "w", encoding="utf-8") as file:
-        json.dump(dataclasses.asdict(row), file)
-
-
-def _compute_claimed(case: Case, files: CaseFiles, settings: Any, wanted: Wanted, smaller: bool) -> Row:
+def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) -> Row:
     inputs = case.digest  # taken before the run: an image that changes during the run makes the case due again
-    done = wanted.done_report(inputs, files)
+    done = plan.wanted.done_report(inputs, files)
     if done:
         return Row(case.name, SKIPPED, len(done["frames"]))
     began, staging = clock.monotonic(), files.staging()
@@ -84,7 +74,7 @@ def _compute_claimed(case: Case, files: CaseFiles, settings: Any, wanted: Wanted
     try:
         with writing(files.result):
             os.makedirs(staging.folder)
-        job, messages = _job(case, staging, settings, smaller)
+        job, messages = _job(case, staging, plan.settings, smaller)
         report: Any = job.run(ignore, lambda *frame: None, never)
         report["messages"][:0] = messages
         with writing(files.result):
@@ -95,8 +85,7 @@ def _compute_claimed(case: Case, files: CaseFiles, settings: Any, wanted: Wanted
                 os.replace(made, final)
     finally:
         shutil.rmtree(staging.folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        os.remove(files.failure)
+    plan.forget_failure(case)
     return Row(case.name, DONE, len(report["frames"]), round(clock.monotonic() - began, 1),
                " ".join(report["messages"]))
 

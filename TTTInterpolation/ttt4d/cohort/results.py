@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from ..settings import SettingsBase
 from ..through_plane.settings import SliceRunSettings
 from ..weights import checksum, locate
+from .cases import Case
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 # What is in progress, and which cases failed, lies in a hidden folder within the results.
@@ -119,6 +121,51 @@ class Wanted:
             return found if same and os.path.isfile(files.result) and isinstance(found["frames"], list) else None
         except (OSError, ValueError, KeyError, TypeError):  # damaged, or written by an earlier version
             return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made of every case, and where it goes.
+
+    Parameters
+    ----------
+    folder : str
+        The folder of results.
+    settings : InterpolationSettings or SliceRunSettings
+        The settings, which tell the axis too.
+    wanted : Wanted
+        What tells whether a result is done.
+    """
+
+    folder: str
+    settings: Any
+    wanted: Wanted
+
+    @classmethod
+    def of(cls, folder: str, settings: Any) -> Plan:
+        """Return the plan of these settings; raises WeightsError where the weights are not there."""
+        return cls(folder, settings, Wanted.of(settings))
+
+    def files(self, case: Case) -> CaseFiles:
+        """Return where the files of a case lie."""
+        return CaseFiles.of(self.folder, case.name, self.settings)
+
+    def done(self, cases: Sequence[Case]) -> Dict[str, Row]:
+        """Return the rows of the cases whose results are there and still valid."""
+        reports = ((case, self.wanted.done_report(case.digest, self.files(case))) for case in cases)
+        return {case.name: Row(case.name, SKIPPED, len(report["frames"])) for case, report in reports if report}
+
+    def note_failure(self, row: Row, case: Case) -> None:
+        """Keep the row of a failed case for the summary; on a full disk the summary of this run alone has it."""
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.join(self.folder, STATE), exist_ok=True)
+            with open(self.files(case).failure, "w", encoding="utf-8") as file:
+                json.dump(dataclasses.asdict(row), file)
+
+    def forget_failure(self, case: Case) -> None:
+        """Remove what `note_failure` has kept, if anything."""
+        with contextlib.suppress(OSError):
+            os.remove(self.files(case).failure)
 
 
 def as_reported(settings: Any) -> Dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, Optional, Sequence
 
 from .cases import Case
 from .claims import release
-from .results import FAILED, CaseFiles, Row, Wanted
+from .results import FAILED, Plan, Row
 
 # How long to wait before a case that another process computes is asked for again.
 POLL_SECONDS = 1.0
@@ -25,21 +25,23 @@ ENDED_TWICE = ("The process that computed this case was killed or ran out of mem
                "fewer --jobs, crop the volumes or choose a smaller canvas.")
 
 
-def computed(cases: Sequence[Case], folder: str, settings: Any, wanted: Wanted, jobs: int) -> Iterator[Row]:
+def computed(cases: Sequence[Case], plan: Plan, jobs: int) -> Iterator[Row]:
     """Compute cases in worker processes; yields the row of each when it has ended, in any order.
 
     Whatever ends the iteration, the workers end with it, and nothing half-made stays.
 
     Parameters
     ----------
-    cases, folder, settings, wanted
-        As for `ttt4d.cohort.one_case.compute`.
+    cases : sequence of Case
+        The cases.
+    plan : Plan
+        What is made of them.
     jobs : int
         How many worker processes.
     """
     waiting, rows = deque(cases), queue.Queue()  # type: ignore[var-annotated]
     count = min(jobs, len(cases))
-    workers = [_Worker(folder, settings, wanted, jobs) for _ in range(count)]
+    workers = [_Worker(plan, jobs) for _ in range(count)]
     threads = [threading.Thread(target=worker.serve, args=(waiting, rows.put), daemon=True) for worker in workers]
     try:
         for thread in threads:
@@ -69,8 +71,8 @@ def _next(rows: Any) -> Any:
 class _Worker:
     """One worker process, and the case in its hands."""
 
-    def __init__(self, folder: str, settings: Any, wanted: Wanted, jobs: int) -> None:
-        self._folder, self._settings, self._wanted, self._jobs = folder, settings, wanted, jobs
+    def __init__(self, plan: Plan, jobs: int) -> None:
+        self._plan, self._jobs = plan, jobs
         self._executor: Any = None
         self._lock = threading.Lock()
         self._case: Optional[Case] = None
@@ -98,18 +100,17 @@ class _Worker:
     def _row(self, case: Case) -> Optional[Row]:
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        from .one_case import compute, note_failure
+        from .one_case import compute
 
         for smaller in (False, True):
             try:
-                return self._process().submit(compute, case, self._folder, self._settings, self._wanted,
-                                              smaller).result()
+                return self._process().submit(compute, case, self._plan, smaller).result()
             except TerminatedWorkerError:
                 self._end_process()
                 if self._stopped:
                     raise
         row = Row(case.name, FAILED, message=ENDED_TWICE)
-        note_failure(row, CaseFiles.of(self._folder, case.name, self._settings))
+        self._plan.note_failure(row, case)
         self.clear()
         return row
 
@@ -136,7 +137,7 @@ class _Worker:
     def clear(self) -> None:
         """Remove what a process that was ended has left of its case."""
         if self._case is not None:
-            files = CaseFiles.of(self._folder, self._case.name, self._settings)
+            files = self._plan.files(self._case)
             shutil.rmtree(files.staging().folder, ignore_errors=True)
             release(files.claim)
 
@@ -145,14 +146,15 @@ def _share_of_threads(jobs: int) -> Dict[str, str]:
     """Return the variables that give a worker its share of the threads; a number that the user has set stays."""
     from joblib.externals.loky import cpu_count
 
-    share = os.environ.get("OMP_NUM_THREADS") or str(max(1, cpu_count() // jobs))
+    processors = int(os.environ.get("SLURM_CPUS_PER_TASK") or cpu_count())
+    share = os.environ.get("OMP_NUM_THREADS") or str(max(1, processors // jobs))
     return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                           "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), share)
 
 
 def _begin(parent: int) -> None:
     """Begin a worker process. It ends when its parent ends it or is gone; Ctrl-C and the like are for the parent."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):  # the last by Slurm, before time is up
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if os.name == "posix":

@@ -30,12 +30,13 @@ from typing import Any, Dict, List, Sequence
 from ..cohort.cases import Case, find_cases
 from ..cohort.page import write_page
 from ..cohort.parts import Part
-from ..cohort.results import FAILED, SKIPPED, CaseFiles, Row, Wanted, clear_state
+from ..cohort.results import FAILED, Plan, Row, clear_state
 from ..cohort.summary import Summary, rows_of_results
 from ..errors import SettingsError
 from ..images.output_paths import writing
-from ..settings import InterpolationSettings, SettingsBase, is_settings, types_of
+from ..settings import InterpolationSettings, is_settings, types_of
 from ..through_plane.settings import SliceRunSettings
+from .batch_on_slurm import run_on_slurm
 from .exit_status import EXIT_CASES_FAILED, EXIT_INTERRUPTED, EXIT_OK
 from .settings_arguments import add_settings, settings_of
 
@@ -50,9 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work = parser.add_argument_group("distribution")
     work.add_argument("--jobs", type=int, default=1, metavar="N",
                       help="so many cases at a time on this computer, which share its threads (default: 1)")
-    work.add_argument("--part", metavar="I/N|auto",
-                      help="only the I-th of N parts; auto (or auto/N) takes both from a job array of Slurm, SGE, PBS, "
-                      "LSF or Kubernetes")
+    where = work.add_mutually_exclusive_group()
+    where.add_argument("--part", metavar="I/N|auto",
+                       help="only the I-th of N parts; auto (or auto/N) takes both from a job array of Slurm, SGE, "
+                       "PBS, LSF or Kubernetes")
+    where.add_argument("--slurm", nargs="*", metavar="KEY=VALUE",
+                       help="submit an array of parts to Slurm, wait for it, and make the summary; tasks=N parts, "
+                       "wait=no, and options of sbatch, such as partition=gpu time=60 mem=8GB")
     add_settings(parser)
     slices = parser.add_argument_group("slices between slices, instead of frames")
     add_settings(slices, SliceRunSettings, without=_names(InterpolationSettings))
@@ -64,10 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.jobs < 1:
         raise SettingsError(f"--jobs is {arguments.jobs}: give 1 or more.")
     part = Part.parse(arguments.part) if arguments.part else Part(0, 1)
-    wanted = Wanted.of(settings)
+    plan = Plan.of(arguments.results, settings)
     cases = part.of(find_cases(arguments.cases, arguments.results, arguments.participant_label,
                                isinstance(settings, SliceRunSettings)))
-    done = _done(cases, arguments.results, settings, wanted)
+    done = plan.done(cases)
     if arguments.dry_run:
         for case in cases:
             print(f"{case.name}: {'done' if case.name in done else 'to compute'}")
@@ -75,8 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     with writing(arguments.results):
         os.makedirs(arguments.results, exist_ok=True)
+    if arguments.slurm is not None:
+        return run_on_slurm(arguments, run, cases, plan)
     try:
-        rows = _run(cases, arguments, settings, wanted, done, part)
+        rows = _run(cases, plan, done, arguments.jobs, part)
     except KeyboardInterrupt:
         print("Interrupted: what is done is whole, and the same command goes on from there.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -88,25 +95,18 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_CASES_FAILED if any(row.status == FAILED for row in rows) else EXIT_OK
 
 
-def _run(cases: Sequence[Case], arguments: argparse.Namespace, settings: Any, wanted: Wanted, done: Dict[str, Row],
-         part: Part) -> List[Row]:
+def _run(cases: Sequence[Case], plan: Plan, done: Dict[str, Row], jobs: int, part: Part) -> List[Row]:
     """Compute what is not done, say how each case ended, and keep the summary."""
     from ..cohort.workers import computed
     from .cases_bar import CasesBar
 
     due = [case for case in cases if case.name not in done]
-    with CasesBar(len(cases)) as bar, Summary(arguments.results, cases, bar.say, table=part.count == 1) as summary:
-        for row in itertools.chain(done.values(), computed(due, arguments.results, settings, wanted, arguments.jobs)):
+    with CasesBar(len(cases)) as bar, Summary(plan.folder, cases, bar.say, table=part.count == 1) as summary:
+        for row in itertools.chain(done.values(), computed(due, plan, jobs)):
             bar.show(row)
             summary.add(row)
     bar.end(summary.rows)
     return summary.rows
-
-
-def _done(cases: Sequence[Case], folder: str, settings: SettingsBase, wanted: Wanted) -> Dict[str, Row]:
-    """Return the rows of the cases whose results are there and still valid."""
-    reports = ((case, wanted.done_report(case.digest, CaseFiles.of(folder, case.name, settings))) for case in cases)
-    return {case.name: Row(case.name, SKIPPED, len(report["frames"])) for case, report in reports if report}
 
 
 def _settings(arguments: argparse.Namespace) -> Any:

@@ -124,8 +124,8 @@ def _check_positions(name: str, phases: Sequence[Volume], labels: Optional[str])
                          "it was drawn: leave out the labels.")
     first = phases[0]
     for phase in phases[1:]:
-        places = [np.asarray(other.slice_positions or ()) for other in (first, phase)]
-        if places[0].shape != places[1].shape or not np.allclose(*places, atol=0.01) or (
+        here, there = (np.asarray(other.slice_positions or ()) for other in (first, phase))
+        if here.shape != there.shape or not np.allclose(here, there, atol=0.01) or (
                 first.geometry.differences(phase.geometry)):
             raise GeometryError(f"The slices of {name} are not evenly spaced, and lie elsewhere in some of its phases: "
                                 "give phases with slices at the same places.")

@@ -52,8 +52,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        The measured figures, the published ones, the gains of each group if there are several, and the gains under each
-        distribution shift.
+        The measured figures, the gains of each group and of each case if there are several, the published figures, and
+        the gains under each distribution shift.
     """
     protocol = PROTOCOLS[report["protocol"]]
     counts = f"{report['frames']} frames of {len(report['cases'])} cases"
@@ -63,7 +63,10 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += table([*header, "seconds a case"], rows)
     if len(report.get("groups", ())) > 1:
         lines += ["", "PSNR in dB of the cases of each group; gains are over the first method.", ""]
-        lines += _groups(report["groups"])
+        lines += _rows("group", report["groups"])
+    if len(report["cases"]) > 1:
+        lines += ["", "PSNR in dB of each case; gains are over the first method.", ""]
+        lines += _rows("case", {case["name"]: case["methods"] for case in report["cases"]})
     note = "same protocol" if protocol.comparable else "another protocol (cardiac): NOT comparable with the rows above"
     lines += ["", f"Published figures, {note}.", ""]
     published = PUBLISHED[protocol.comparable or "cardiac"]
@@ -107,12 +110,12 @@ def _published(row: Tuple[float, ...]) -> List[str]:
     return [metric.text(values[name]) if name in values else NOT_PUBLISHED for name, metric in METRICS.items()]
 
 
-def _groups(groups: Mapping[str, Any]) -> List[str]:
-    """Make a row for each group and a column for each method."""
-    methods = list(next(iter(groups.values())))
-    rows = [[group or "unknown", *_gains([methods_of[name]["psnr"] for name in methods])]
-            for group, methods_of in groups.items()]
-    return table(["group", *methods], rows)
+def _rows(head: str, named: Mapping[str, Any]) -> List[str]:
+    """Make a row for each group or case and a column for each method."""
+    methods = list(next(iter(named.values())))
+    rows = [[name or "unknown", *_gains([methods_of[method]["psnr"] for method in methods])]
+            for name, methods_of in named.items()]
+    return table([head, *methods], rows)
 
 
 def _shifts(shifts: Mapping[str, Any]) -> List[str]:

@@ -113,7 +113,7 @@ def _corners(places: np.ndarray, shape: Sequence[int]) -> List[Tuple[Tuple[np.nd
     last = np.asarray(shape) - 1
     lower = np.minimum(places.astype(np.intp), last)
     fraction = (places - lower).astype(np.float32)
-    ends = (lower, 1 - fraction), (np.minimum(lower + 1, last), fraction)
+    ends = (lower, 1 - fraction), (np.minimum(lower + (fraction > 0), last), fraction)
     return [(tuple(ends[end][0][:, axis] for axis, end in enumerate(corner)),
              np.prod([ends[end][1][:, axis] for axis, end in enumerate(corner)], axis=0))
             for corner in itertools.product((0, 1), repeat=3)]

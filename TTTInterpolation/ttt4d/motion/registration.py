@@ -23,10 +23,10 @@ from .similarity import local_correlation
 # Axes whose voxels are more than this many times the finest ones are left as they are where a grid is made coarser.
 _THICK = 2.0
 # How many times coarser than the canvas each level is, and the steps that it takes.
-LEVELS: Tuple[Tuple[int, int], ...] = ((4, 10), (2, 20))
-_STEP = 0.1  # voxels of the level, for Adam
+LEVELS: Tuple[Tuple[int, int], ...] = ((2, 20),)
+_STEP = 0.05  # voxels of the level, for Adam
 # Weight of the squared gradient of the velocity (mm per mm) beside the local correlation.
-_SMOOTHNESS = 0.1
+_SMOOTHNESS = 0.2
 _FEWEST = 6  # voxels that a coarser level keeps along each axis
 
 

@@ -16,7 +16,7 @@ from .stack import SliceStack
 HALO = 10
 # Voxels of acquired slices in a tile, and of new slices read from it at once.
 TILE_VOXELS = 1_000_000
-READ_VOXELS = 100_000
+READ_VOXELS = 20_000
 
 Combine = Callable[[Estimate], Tensor]
 

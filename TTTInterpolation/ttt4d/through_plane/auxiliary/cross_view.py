@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from ...adaptation.adam import Adam
 from ..network.through_plane import Estimate, Sampling, ThroughPlaneNetwork
 from ..network.views import VIEWS
 from ..stack import SliceStack
@@ -42,7 +43,7 @@ class CrossView(SliceTask):
         super().__init__(settings)
         self.mutual, self.steps = mutual, 0
 
-    def optimizer(self, network: ThroughPlaneNetwork, learning_rate: float) -> torch.optim.Optimizer:
+    def optimizer(self, network: ThroughPlaneNetwork, learning_rate: float) -> Adam:
         """Return what takes the steps; the rounds begin again."""
         self.steps = 0
         return super().optimizer(network, learning_rate)

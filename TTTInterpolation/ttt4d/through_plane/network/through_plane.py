@@ -214,7 +214,8 @@ class Features(nn.Module):
     def _seen(self, volume: Tensor, sampling: Sampling, view: str) -> Tensor:
         images = to_images(with_neighbours(volume, view), view)
         conditions = sampling.conditions(view).repeat_interleave(len(images) // len(volume), dim=0)
-        return from_images(self.encoders[_kind(view)](images, conditions), view, len(volume))
+        features = from_images(self.encoders[_kind(view)](images, conditions), view, len(volume))
+        return features.contiguous()  # once here, not again each time that some of the slices are read
 
 
 class ThroughPlaneNetwork(nn.Module):
