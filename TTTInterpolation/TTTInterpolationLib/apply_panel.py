@@ -8,7 +8,8 @@ from typing import Callable
 import slicer
 from slicer.i18n import tr as _
 
-from . import dependencies
+from . import acknowledgement, dependencies
+from .parameters import weightsOf
 from .progress_view import ProgressView, clock
 from .run import Callbacks
 
@@ -81,6 +82,7 @@ class ApplyPanel:
         """
         with slicer.util.tryWithErrorDisplay(_("The computation could not be started."), waitCursor=False):
             node = self._parameterNode
+            acknowledgement.ask(weightsOf(node))
             self._installPackages()
             self._run = begin(node, Callbacks(self._progress.update, self._log, self._onFinished))
             self._onDone = onDone

@@ -10,6 +10,7 @@ from . import segmentations, volumes
 from .chosen_runs import inputsOf
 from .parameters import FillBetween, InputKind, sliceSettingsOf
 from .slices_transfer import checkGrid
+from .text_controls import NodeChoice
 
 
 class InputsPanel:
@@ -19,13 +20,18 @@ class InputsPanel:
     ----------
     ui : object
         The panel's widgets, by name.
+
+    Attributes
+    ----------
+    controls : dict
+        The controls that are not bound to the parameter node by Slicer, by the name of the parameter.
     """
 
     def __init__(self, ui) -> None:
         self._ui = ui
         self._parameterNode = None
         ui.swapButton.connect("clicked(bool)", self.onSwapButton)
-        ui.thickSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onThickChanged)
+        self.controls = {"thick": NodeChoice(ui.thickSelector, self.onThickChosen)}
 
     def refresh(self, parameterNode) -> None:
         """Show the controls for the choices of a parameter node; None for none."""
@@ -64,14 +70,14 @@ class InputsPanel:
         node = self._parameterNode
         node.phase0, node.phase1 = node.phase1, node.phase0
 
-    def onThickChanged(self, volume) -> None:
-        """Offer the segmentation that was drawn on a volume when the volume is chosen."""
+    def onThickChosen(self, volume) -> None:
+        """Take a volume or a sequence, or None, and offer the segmentation that was drawn on it."""
         node = self._parameterNode
         # Where the parameter node has this volume already, it is shown, not chosen.
-        if node is None or volume is None or node.thick is volume:
+        if node is None or node.thick is volume:
             return
         node.thick = volume
-        if node.thickSegmentation is None:
+        if volume is not None and node.thickSegmentation is None:
             node.thickSegmentation = segmentations.drawnOn(volume)
 
 

@@ -277,6 +277,13 @@ def sliceSettingsOf(parameterNode) -> SliceRunSettings:
     return SliceRunSettings(adaptation=SliceAdaptationSettings(**adaptation), **chosen)
 
 
+def weightsOf(parameterNode) -> list[str]:
+    """Return the weights that the choices of a parameter node need."""
+    axis = parameterNode.fillBetween
+    return ([parameterNode.adaptation.weights] * (axis is not FillBetween.slices)
+            + [parameterNode.sliceAdaptation.weights] * (axis is not FillBetween.phases))
+
+
 def parameterOf(setting: str, axis: FillBetween = FillBetween.phases) -> str:
     """Return the full name of the parameter for a field of the engine's settings; an empty text where there is none.
 

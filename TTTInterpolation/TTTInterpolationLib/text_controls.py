@@ -1,8 +1,9 @@
-"""Controls for texts of the parameter node that Slicer's own binding cannot serve.
+"""Controls for texts and nodes of the parameter node that Slicer's own binding cannot serve.
 
 It needs a fixed list for a combo box, but graphics cards and weights files are found later, and a scene may come from
 a computer that has others. Before 5.10 it writes the text of a line edit again at each key, which moves the cursor to
-the end. And it binds a path line edit to a `Path`, whose empty value it shows as ".".
+the end. It binds a path line edit to a `Path`, whose empty value it shows as ".". And it gives a node selector the one
+class of its parameter, where nodes of several classes can be chosen.
 """
 
 from __future__ import annotations
@@ -82,3 +83,16 @@ class FolderLine:
         """Show a path; empty for none."""
         if self._pathLineEdit.currentPath != path:
             self._pathLineEdit.currentPath = path
+
+
+class NodeChoice:
+    """A node selector. `onChosen` is called with its node, or None."""
+
+    def __init__(self, selector, onChosen: Callable[[object], None]) -> None:
+        self._selector = selector
+        selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: onChosen(node))
+
+    def show(self, node) -> None:
+        """Show a node; None for none."""
+        if self._selector.currentNode() is not node:
+            self._selector.setCurrentNode(node)

@@ -70,7 +70,7 @@ class ViewMarks(VTKObservationMixin):
 
     def __init__(self) -> None:
         VTKObservationMixin.__init__(self)
-        self._views = {}  # slice view node -> composite node, renderer, text
+        self._views = {}  # slice view node -> composite node, view, text
 
     def refresh(self) -> None:
         """Write into the views that there are now."""
@@ -85,8 +85,9 @@ class ViewMarks(VTKObservationMixin):
     def remove(self) -> None:
         """Take the texts out of the views."""
         self.removeObservers()
-        for _composite, renderer, text in self._views.values():
-            renderer.RemoveViewProp(text)
+        for _composite, view, text in self._views.values():
+            _rendererOf(view).RemoveViewProp(text)
+            view.scheduleRender()
         self._views = {}
 
     def _add(self, widget) -> None:
@@ -96,16 +97,23 @@ class ViewMarks(VTKObservationMixin):
         text.GetTextProperty().SetShadow(True)
         text.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
         text.SetPosition(0.5, 0.94)
-        renderer = widget.sliceView().renderWindow().GetRenderers().GetFirstRenderer()
-        renderer.AddViewProp(text)
+        view = widget.sliceView()
+        _rendererOf(view).AddViewProp(text)
         sliceNode, composite = widget.mrmlSliceNode(), widget.mrmlSliceCompositeNode()
-        self._views[sliceNode] = composite, renderer, text
+        self._views[sliceNode] = composite, view, text
         for node in (sliceNode, composite):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent,
                              lambda caller, event, sliceNode=sliceNode: self._write(sliceNode))
 
     def _write(self, sliceNode) -> None:
-        composite, _renderer, text = self._views[sliceNode]
+        composite, view, text = self._views[sliceNode]
         volume = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
         isVolume = volume is not None and volume.IsA("vtkMRMLScalarVolumeNode") and volume.GetImageData()
-        text.SetInput(markText(volume, sliceNode) if isVolume else "")
+        words = markText(volume, sliceNode) if isVolume else ""
+        if words != text.GetInput():
+            text.SetInput(words)
+            view.scheduleRender()
+
+
+def _rendererOf(view):
+    return view.renderWindow().GetRenderers().GetFirstRenderer()

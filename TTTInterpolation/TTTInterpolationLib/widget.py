@@ -19,7 +19,7 @@ from .export_panel import ExportPanel
 from .inputs_panel import InputsPanel
 from .logic import TTTInterpolationLogic
 from .review_panel import ReviewPanel
-from .text_controls import FolderLine, TextLine
+from .text_controls import FolderLine, NodeChoice, TextLine
 
 
 class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -53,7 +53,8 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()
                        if widget.property("SlicerParameterName")}
         self._texts = {  # see text_controls
-            **self._computerPanel.controls, **self._exportPanel.controls,
+            **self._computerPanel.controls, **self._exportPanel.controls, **self._inputsPanel.controls,
+            "carrySource": NodeChoice(self.ui.carrySourceSelector, functools.partial(self._choose, "carrySource")),
             "output.times": TextLine(self.ui.timesLineEdit, functools.partial(self._choose, "output.times")),
             "advanced.temporaryFolder": FolderLine(self.ui.temporaryFolderPathLineEdit,
                                                    functools.partial(self._choose, "advanced.temporaryFolder"))}
@@ -139,7 +140,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._carryPanel.refresh(node)
         self._exportPanel.refresh(node)
 
-    def _choose(self, name: str, value: str) -> None:
+    def _choose(self, name: str, value) -> None:
         if self._parameterNode:
             self._parameterNode.setValue(name, value)
 

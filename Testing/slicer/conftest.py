@@ -80,8 +80,11 @@ def geometry(request):
 
 
 @pytest.fixture
-def panels(scene):
-    """Opens panels, and closes them after the test."""
+def panels(scene, monkeypatch):
+    """Opens panels of a user who has agreed to the conditions of all weights, and closes them after the test."""
+    from TTTInterpolationLib import acknowledgement
+
+    monkeypatch.setattr(acknowledgement, "ask", lambda names: None)
     opened = []
 
     def open_panel() -> Panel:

@@ -52,7 +52,8 @@ def test_the_module_starts_and_shows_its_panel_without_numpy_torch_or_any_other_
 
 @in_a_fresh_python
 @pytest.mark.parametrize("name", ["errors", "images.formats", "images.marks", "images.phase_times", "settings",
-                                  "temporal.auxiliary", "temporal.memory", "weights", "commands.interpolate"])
+                                  "report", "temporal.auxiliary", "temporal.memory", "through_plane.auxiliary",
+                                  "through_plane.settings", "weights", "commands.interpolate"])
 def test_what_slicer_imports_of_the_engine_needs_the_standard_library_only(name):
     program = f"import sys; sys.path.insert(0, sys.argv[1]); import ttt4d.{name}"
     tools.run_python(program, MODULE, options=("-I", "-S"))  # without the folder of installed packages
@@ -102,7 +103,8 @@ def test_the_extension_entry_and_the_cmake_lists_agree():
     assert entry["build_dependencies"] == [cmake["DEPENDS"]] == ["PyTorch"]
     assert entry["category"] == cmake["CATEGORY"] == "Sequences"
     assert entry["scm_url"] == cmake["HOMEPAGE"] + ".git"
-    assert "schema-v1.0.1.json" in entry["$schema"]
+    assert "schema-v1.0.2.json" in entry["$schema"] and "Modality == 'MR'" in entry["dicom_support_rule"]
+    assert cmake["RECOMMENDS"].split() == ["SequenceRegistration", "SlicerHeart"] and "cine" in cmake["KEYWORDS"]
 
 
 def test_the_panel_uses_no_widget_that_is_not_declared_and_no_name_twice():

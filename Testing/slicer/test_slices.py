@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 import tools
 from ttt4d.errors import InputError
@@ -213,6 +214,45 @@ def test_the_views_say_of_each_slice_whether_it_is_acquired(scene, thick):
     matrix[:3, :3] = directions[:, [2, 0, 1]]
     view.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
     assert view_marks.markText(thick, view).startswith("3 of 5 slices are acquired")
+
+
+@pytest.mark.skipif(tools.IN_SLICER, reason="the application has views of its own")
+def test_the_text_in_a_view_follows_the_volume_and_the_slice_and_goes_with_the_panel(scene, thick, monkeypatch):
+    class View:
+        def __init__(self) -> None:
+            self.window, self.node = vtk.vtkRenderWindow(), scene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
+            self.composite = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", "Red")
+            self.window.AddRenderer(vtk.vtkRenderer())
+            self.drawn = 0
+
+        def text(self) -> str:
+            props = self.window.GetRenderers().GetFirstRenderer().GetViewProps()
+            return props.GetLastProp().GetInput() if props.GetNumberOfItems() else "gone"
+
+        def scheduleRender(self) -> None:
+            self.drawn += 1
+
+        renderWindow, mrmlSliceNode = (lambda self: self.window), (lambda self: self.node)
+        sliceView, mrmlSliceCompositeNode = (lambda self: self), (lambda self: self.composite)
+
+    view = View()
+    manager = type("Manager", (), {"sliceViewNames": lambda self: ["Red"], "sliceWidget": lambda self, name: view})()
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: manager)
+    marks = view_marks.ViewMarks()
+    marks.refresh()
+    assert view.text() == ""
+    for name, value in (("ttt4d.slices", "0 2 4"), ("ttt4d.slices.axis", "k")):
+        thick.SetAttribute(name, value)
+    view.composite.SetBackgroundVolumeID(thick.GetID())
+    matrix = tools.matrix_of(thick)
+    matrix[:3, :3] /= np.linalg.norm(matrix[:3, :3], axis=0)
+    for number, kind in ((2, "acquired."), (3, "synthetic: computed, not measured.")):
+        matrix[:3, 3] = (tools.matrix_of(thick) @ [0, 0, number, 1])[:3]
+        view.node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
+        view.node.Modified()
+        assert view.text() == f"Slice {number + 1} of 5 is {kind}" and view.drawn
+    marks.remove()
+    assert view.text() == "gone"
 
 
 def test_a_disabled_apply_says_what_is_wrong_with_the_slices(slices_panel, thick, scene):

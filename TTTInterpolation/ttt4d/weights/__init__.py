@@ -40,6 +40,19 @@ def description(name: str) -> str:
     return json.loads(_metadata(locate(name)).get("card", "{}")).get("description", "")
 
 
+def licence(name: str) -> str:
+    """Return the licence note of packaged weights; an empty text for a user's own file or an unknown name.
+
+    Examples
+    --------
+    >>> licence("general")
+    'no acquired image was used'
+    """
+    if name not in names():
+        return ""
+    return json.loads(_metadata(locate(name)).get("card", "{}")).get("licence", "")
+
+
 def _metadata(path: Path) -> Dict[str, str]:
     return _read_metadata(path, path.stat().st_mtime_ns)
 
