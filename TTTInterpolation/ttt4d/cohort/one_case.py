@@ -92,9 +92,8 @@ def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) ->
 
 def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[BaseJob, List[str]]:
     """Return the job of a case on the network of this process, and what has to be said of it."""
-    slices = isinstance(settings, SliceRunSettings)
-    loaded = _loaded(slices, settings.weights, settings.device)
-    if slices:
+    loaded = _loaded(isinstance(settings, SliceRunSettings), settings.weights, settings.device)
+    if isinstance(settings, SliceRunSettings):
         if case.sequence is None:
             raise InputError(f"{case.name} is a pair of phases: give one volume (or sequence) a case for slices.")
         return SlicesJob(SlicesRequest(case.sequence, files.result, settings, preview=files.preview), loaded), []
@@ -109,14 +108,14 @@ def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[Ba
 
 @lru_cache(maxsize=1)
 def _loaded(slices: bool, weights: str, device: str) -> Any:
-    """Load the network of an axis once a process."""
-    if not slices:
-        from ..temporal.pipeline import Interpolator
+    """Load the network once a process."""
+    if slices:
+        from ..through_plane.pipeline import SliceInterpolator
 
-        return Interpolator(weights, device)
-    from ..through_plane.pipeline import SliceInterpolator
+        return SliceInterpolator(weights, device)
+    from ..temporal.pipeline import Interpolator
 
-    return SliceInterpolator(weights, device)
+    return Interpolator(weights, device)
 
 
 def _smaller_edge(case: Case, settings: InterpolationSettings, interpolator: Any) -> int:
