@@ -137,8 +137,8 @@ def test_the_page_of_the_report_names_each_of_its_keys_and_no_other(demo_output,
                                                 "adaptation": {"iterations": 1}})
     phases = tuple(map(str, sorted(demo_output.iterdir())))
     sitk.WriteImage(sitk.ReadImage(phases[0]) > 600, "labels.nrrd")
-    request = Request("frames", phases, labels="labels.nrrd", volumes="ml.csv", settings=settings, slices=SliceRunSettings.from_json(
-        {"factor": 2, "weights": slice_weights, "adaptation": {"auxiliary": "none"}}))
+    slices = SliceRunSettings.from_json({"factor": 2, "weights": slice_weights, "adaptation": {"auxiliary": "none"}})
+    request = Request("frames", phases, labels="labels.nrrd", volumes="ml.csv", settings=settings, slices=slices)
     report: Any = Job(request).run(ignore, lambda *frame: None, never)
     report["slices"] = dict.fromkeys(report["slices"])  # what they hold has rows of its own, or is as above
     page = (ROOT / "Docs" / "report.md").read_text(encoding="utf-8")
