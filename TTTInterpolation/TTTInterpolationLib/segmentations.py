@@ -123,6 +123,9 @@ def readLabels(path: str, segments: Segments, grid) -> "slicer.vtkMRMLSegmentati
     labels.GetPointData().SetScalars(node.GetImageData().GetPointData().GetScalars())
     carried = slicer.vtkMRMLSegmentationNode()
     carried.SetSourceRepresentationToBinaryLabelmap()
+    carried.GetSegmentation().SetConversionParameter(  # the grid on which the Segment Editor draws
+        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName(),
+        slicer.vtkSegmentationConverter.SerializeImageGeometry(labels))
     for number, (identity, segment) in enumerate(zip(segments.ids, segments.segments), start=1):
         own = slicer.vtkSegment()
         own.DeepCopy(segment)

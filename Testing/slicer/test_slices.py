@@ -333,6 +333,20 @@ def test_the_controls_shown_are_those_of_the_axis(slices_panel):
         assert ui.thickSelector.isHidden() is not one and ui.outputVolumeSelector.isHidden() is not one
 
 
+def test_undo_leaves_a_panel_that_works(slices_panel, thick, scene, shown):
+    panel = slices_panel
+    scene.SetUndoOn()
+    for _time in range(2):
+        scene.SaveStateForUndo()
+        panel.ui.applyButton.click()
+        tools.turn_until(lambda: not panel.running)
+        scene.Undo()
+        assert not shown and panel.ui.applyButton.enabled and panel.choices.thick is thick
+        result = panel.choices.outputVolume
+        assert result is None or slicer.util.arrayFromVolume(result).shape[0] == 9
+    scene.SetUndoOff()
+
+
 @pytest.mark.skipif(tools.IN_SLICER, reason="a second scene beside the application's is for the host")
 def test_a_saved_scene_brings_back_thin_slices_their_marks_and_every_choice(slices_panel, thick, scene, tmp_path):
     result = TTTInterpolationLogic().processSlices(thick, settings=QUICK, segmentation=drawn(scene, thick))
