@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -23,7 +24,9 @@ def main() -> None:
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
                 stream.flush()
-    # Everything is written, and to take PyTorch apart would cost Python half a second.
+    # Everything is written: what libraries ask for at the end is done, but PyTorch is not taken apart, which would cost
+    # half a second.
+    atexit._run_exitfuncs()
     os._exit(status)
 
 

@@ -1,7 +1,7 @@
 """`ttt4d batch --slurm` on a real Slurm: a cluster of one node on loopback, which `slurm.sh` starts and tears down.
 
-It runs as root where Debian's slurm-wlm and munge and the extra `cluster` are installed, and is left out elsewhere. With
-TTT4D_COHORT=40 it is the measurement of the documentation.
+It runs as root where Debian's slurm-wlm and munge and the extra `cluster` are installed, and is left out elsewhere.
+With TTT4D_COHORT=40 it is the measurement of the documentation.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def test_a_wrong_option_and_a_detached_array_are_told_in_one_sentence(slurm, coh
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert refused.returncode == 2 and "Slurm does not take the job" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
-    detached = subprocess.run(batch(cohort, "--slurm", "tasks=1", "wait=no", "comment=a cohort"), env=slurm, cwd=cohort, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    detached = subprocess.run(batch(cohort, "--slurm", "tasks=1", "wait=no", "comment=a cohort"), env=slurm, cwd=cohort,
+                              text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert detached.returncode == 0 and "ttt4d summary" in detached.stdout
     subprocess.run(["scancel", "--name", "ttt4d"], env=slurm, check=True)

@@ -92,8 +92,9 @@ def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) ->
 
 def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[BaseJob, List[str]]:
     """Return the job of a case on the network of this process, and what has to be said of it."""
-    loaded = _loaded(type(settings), settings.weights, settings.device)
-    if isinstance(settings, SliceRunSettings):
+    slices = isinstance(settings, SliceRunSettings)
+    loaded = _loaded(slices, settings.weights, settings.device)
+    if slices:
         if case.sequence is None:
             raise InputError(f"{case.name} is a pair of phases: give one volume (or sequence) a case for slices.")
         return SlicesJob(SlicesRequest(case.sequence, files.result, settings, preview=files.preview), loaded), []
@@ -107,9 +108,9 @@ def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[Ba
 
 
 @lru_cache(maxsize=1)
-def _loaded(axis: type, weights: str, device: str) -> Any:
-    """Load the network once a process."""
-    if axis is InterpolationSettings:
+def _loaded(slices: bool, weights: str, device: str) -> Any:
+    """Load the network of an axis once a process."""
+    if not slices:
         from ..temporal.pipeline import Interpolator
 
         return Interpolator(weights, device)

@@ -143,6 +143,7 @@ def _check(args: argparse.Namespace, names: Sequence[str]) -> None:
 
 def _cases(args: argparse.Namespace, data: DataSet) -> Sequence[Case]:
     """Return the cases that the user chose."""
+    cases: Sequence[Case]
     if args.cases:
         cases = data.cases(_names(args.cases))
     elif args.labels and not args.split:

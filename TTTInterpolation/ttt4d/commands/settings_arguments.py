@@ -10,13 +10,13 @@ from typing import Any, Collection, Dict, Union
 from ..settings import InterpolationSettings, is_settings, types_of
 
 
-def add_settings(parser: argparse.ArgumentParser, settings: type = InterpolationSettings,
+def add_settings(parser: argparse._ActionsContainer, settings: type = InterpolationSettings,
                  without: Collection[str] = ()) -> None:
     """Add one argument for every field of a settings class, and of the settings classes within it.
 
     Parameters
     ----------
-    parser : argparse.ArgumentParser
+    parser : argparse.ArgumentParser, or a group of one
         Takes the arguments, in groups by the `group` of each field.
     settings : type
         The settings class; see `ttt4d.settings.option`.
@@ -37,7 +37,7 @@ def settings_of(arguments: argparse.Namespace, settings: type = InterpolationSet
     return settings.from_json(_given(vars(arguments), settings))  # type: ignore[attr-defined] # of every such class
 
 
-def _add_fields(parser: argparse.ArgumentParser, settings: type, without: Collection[str], group: str,
+def _add_fields(parser: argparse._ActionsContainer, settings: type, without: Collection[str], group: str,
                 groups: Dict[str, Any]) -> None:
     kinds = types_of(settings)
     for found in dataclasses.fields(settings):

@@ -121,7 +121,7 @@ def label_figures(pair: LabelledPair, displacement: np.ndarray) -> Dict[str, Opt
         found[f"dice_{name}"] = dice(carried == label, pair.labels1 == label)
         found[f"hd95_{name}"] = hausdorff95(carried == label, pair.labels1 == label, pair.spacing)
     for label in VENTRICLES:
-        name, before = STRUCTURES[label], np.count_nonzero(pair.labels0 == label)
+        name, before = STRUCTURES[label], int(np.count_nonzero(pair.labels0 == label))
         true, ours = (100 * (1 - np.count_nonzero(labels == label) / max(before, 1))
                       for labels in (pair.labels1, carried))
         found.update({f"ef_{name}_true": true, f"ef_{name}": ours, f"ef_error_{name}": abs(ours - true)})

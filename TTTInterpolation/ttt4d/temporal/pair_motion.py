@@ -52,9 +52,9 @@ class PairMotion:
         fields = []
         for times in _TIMES:
             time = torch.tensor(times, device=pair.device)
-            both = [[level[n:n + 1].expand(len(times), -1, -1, -1, -1) for level in features] for n in (0, 1)]
+            one, other = ([level[n:n + 1].expand(len(times), -1, -1, -1, -1) for level in features] for n in (0, 1))
             with mixed_precision(pair.device, pair.grid):
-                fields.append(network.move(*both, time))
+                fields.append(network.move(one, other, time))
         to0, to1 = (self._inner(torch.cat([getattr(f, name).float() for f in fields])) for name in ("to0", "to1"))
         pace = Pace.fit(sum(_TIMES, ())[1:-1], to0[1:-1], to1[1:-1], self._spacing)
         velocity = register(self._phases, to1[:1], to0[-1:], self._spacing, pairs.cancelled)
