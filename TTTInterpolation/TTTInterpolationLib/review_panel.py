@@ -39,6 +39,7 @@ class ReviewPanel(VTKObservationMixin):
         for widget in (self._ui.playWidget, self._ui.seekWidget):
             widget.setMRMLSequenceBrowserNode(browser)
             widget.enabled = bool(browser)
+            widget.visible = not result or result.IsA("vtkMRMLSequenceNode")
         shown = result and browsing.shownVolumeOf(result)
         self._ui.sideBySideButton.enabled = bool(shown and browsing.acquiredPhaseOf(result))
         self._ui.lossButton.enabled = bool(result and sequences.heldOutLossesOf(result))

@@ -104,6 +104,7 @@ def test_apply_fills_between_slices_shows_the_result_and_replaces_it_the_next_ti
         slices_panel, thick, scene, shown, tmp_path):
     panel = slices_panel
     panel.choices.advanced.temporaryFolder = str(tmp_path)
+    scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "of something else")
     segmentation = drawn(scene, thick)
     panel.choices.thick = None
     panel.ui.thickSelector.setCurrentNode(thick)
@@ -124,6 +125,7 @@ def test_apply_fills_between_slices_shows_the_result_and_replaces_it_the_next_ti
     assert results[0] is results[1] and results[0].GetName() == "ED with thin slices"
     assert slicer.util.arrayFromVolume(results[0]).shape[0] == 9
     assert panel.ui.frameLabel.text == "5 of 9 slices are acquired; the others are synthetic."
+    assert panel.ui.playWidget.isHidden(), "there is nothing to play"
     assert panel.ui.sideBySideButton.enabled and browsing.acquiredPhaseOf(results[0]) is thick
     carried = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if node is not segmentation]
     assert len(carried) == 1, "the segmentation of the earlier result is replaced"
