@@ -47,8 +47,11 @@ class ReviewPanel(VTKObservationMixin):
         self._refreshMark()
 
     def release(self) -> None:
-        """Observe nothing more, and take the marks out of the views."""
+        """Observe no browser. The marks in the views stay: another module may show a result too."""
         self._follow(None)
+
+    def stop(self) -> None:
+        """Take the marks out of the views."""
         self._viewMarks.remove()
 
     def _follow(self, browser) -> None:

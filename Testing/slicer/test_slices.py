@@ -253,6 +253,12 @@ def test_the_text_in_a_view_follows_the_volume_and_the_slice_and_goes_with_the_p
         view.node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
         view.node.Modified()
         assert view.text() == f"Slice {number + 1} of 5 is {kind}" and view.drawn
+    (first, *_others), frames = tools.built(scene, tools.SMALL)
+    browser = browsing.browse(frames, like=first)
+    view.composite.SetBackgroundVolumeID(browsing.proxyOf(frames).GetID())
+    for number, kind in ((1, "synthetic"), (2, "acquired")):
+        browser.SetSelectedItemNumber(number)
+        assert f"This frame is {kind}" in view.text()
     marks.remove()
     assert view.text() == "gone"
 
