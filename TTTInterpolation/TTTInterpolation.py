@@ -28,8 +28,9 @@ class TTTInterpolation(ScriptedLoadableModule):
         self.parent.dependencies = ["Sequences"]
         self.parent.contributors = ["TTTInterpolation contributors"]
         self.parent.helpText = _(
-            "Computes the missing frames of a 4D image: choose two phases of a heart or a lung, or a sequence of "
-            "them, and get the frames in between as a sequence. The network is adapted to these very images first "
+            "Computes what is missing in an image: the frames between two phases of a heart or a lung, or between "
+            "those of a sequence, and thin slices between thick ones. Segmentations, models and markups are carried "
+            "along, with volumes over time and maps of the motion. The network is adapted to these very images first "
             "(test-time training). All data stay on this computer. For research; not for clinical use.")
         self.parent.acknowledgementText = _(
             "After \"Test Time Training for 4D Medical Image Interpolation\" (arXiv 2502.02341), which builds on "

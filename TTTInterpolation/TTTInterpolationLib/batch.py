@@ -1,9 +1,10 @@
-r"""Interpolate many cases, without a window: `ttt4d batch` on the Python of 3D Slicer.
+r"""Fill in many cases, without a window: `ttt4d batch` on the Python of 3D Slicer.
 
   Slicer --no-splash --no-main-window --additional-module-paths TTTInterpolation \
          --python-script TTTInterpolation/TTTInterpolationLib/batch.py CASES RESULTS --frames 9
 
-The arguments, the results and the exit status are those of `ttt4d batch`; `batch.py --help` lists them.
+With `--factor 4` in place of `--frames 9`, slices are filled in. The arguments, the results and the exit status are
+those of `ttt4d batch`; `batch.py --help` lists them.
 """
 
 from __future__ import annotations

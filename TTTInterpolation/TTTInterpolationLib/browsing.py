@@ -196,12 +196,14 @@ def _letGoOfEarlierDisplacements(browser, present) -> None:
                 browser.GetScene().RemoveNode(proxy)
 
 
-def browserOf(sequence) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:
-    """Return the browser that plays a sequence, or None.
+def browserOf(result) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:
+    """Return the browser that plays a sequence; None where there is none, as for a single volume.
 
     A browser whose master the sequence is comes before one that plays it in step with another sequence.
     """
-    found = None
+    if not result.IsA("vtkMRMLSequenceNode"):
+        return None
+    sequence, found = result, None
     for browser in _browsersOf(sequence.GetScene()):
         if browser.GetMasterSequenceNode() is sequence:
             return browser

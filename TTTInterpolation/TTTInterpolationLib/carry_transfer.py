@@ -217,6 +217,8 @@ def inputsOf(frames) -> Inputs:
     if frames.GetAttribute(sequences.AXIS) == sequences.SLICES_ONLY or not frames.IsA("vtkMRMLSequenceNode"):
         raise InputError(_("{name} was filled between slices, so nothing moves in it: choose a result between "
                            "phases.").format(name=frames.GetName()))
+    if browsing.browserOf(frames) is None:
+        raise InputError(_("{name} has no sequence browser any more: press Apply again.").format(name=frames.GetName()))
     nodes = [frames.GetNthNodeReference(sequences.INPUT, n)
              for n in range(frames.GetNumberOfNodeReferences(sequences.INPUT))]
     if None in nodes or len(nodes) != len(json.loads(frames.GetAttribute(sequences.INPUTS))):

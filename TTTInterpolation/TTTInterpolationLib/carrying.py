@@ -103,8 +103,8 @@ def _moved(surface, transform):
 
 
 def _movedMarkups(source, toPhase, displacement):
-    node = slicer.vtkMRMLScene().CreateNodeByClass(source.GetClassName())
-    node.UnRegister(None)
+    node = source.GetScene().CreateNodeByClass(source.GetClassName())
+    node.UnRegister(None)  # it was made with a reference that nobody else gives back
     node.CopyContent(source)
     toFrame = displacement.GetTransformToParent()
     for n in range(source.GetNumberOfControlPoints()):

@@ -43,7 +43,8 @@ class ComputerPanel:
             (WEIGHTS, ui.weightsComboBox), (SLICE_WEIGHTS, ui.slicesWeightsComboBox), (DEVICE, ui.deviceComboBox))}
         self._offer(weights.names(weights.TEMPORAL), weights.names(weights.THROUGH_PLANE), [("cpu", _("CPU"))])
         for name, button in ((WEIGHTS, ui.weightsFileButton), (SLICE_WEIGHTS, ui.slicesWeightsFileButton)):
-            button.connect("clicked(bool)", functools.partial(self.onWeightsFileButton, name))
+            # Not a partial: PythonQt counts the arguments of functions only.
+            button.connect("clicked(bool)", lambda checked=False, name=name: self.onWeightsFileButton(name))
         ui.advancedCollapsibleButton.connect("contentsCollapsed(bool)", self.onAdvancedCollapsed)
 
     def refresh(self, parameterNode) -> None:
@@ -56,7 +57,7 @@ class ComputerPanel:
         """End the child process that looks for graphics cards, if it is running."""
         self._engineInfo.stop()
 
-    def onWeightsFileButton(self, name: str, checked=False) -> None:
+    def onWeightsFileButton(self, name: str) -> None:
         """Ask for a weights file, for the parameter of this name."""
         path = qt.QFileDialog.getOpenFileName(self._ui.weightsFileButton, _("Weights"), "",
                                               _("Weights (*.safetensors)"))

@@ -16,7 +16,7 @@ from . import volumes
 from .carry_transfer import Carried, CarryTransfer, Wanted
 from .chosen_runs import ChosenRuns, runTransfer
 from .inputs import Inputs
-from .parameters import FillBetween, InputKind, TTTInterpolationParameterNode
+from .parameters import SLICE_DEFAULTS, FillBetween, InputKind, TTTInterpolationParameterNode
 from .run import Callbacks, EventLoopRun
 from .slices_transfer import SlicesTransfer
 from .transfer import Outputs, PhasesTransfer
@@ -130,7 +130,7 @@ class TTTInterpolationLogic(ScriptedLoadableModuleLogic, ChosenRuns):
         """
         inputs = Inputs.thick(volume)
         chosen = Outputs(frames=output) if inputs.isSequence else Outputs(volume=output)
-        transfer = SlicesTransfer(slicer.mrmlScene, inputs, chosen, settings or SliceRunSettings(factor=4.0),
+        transfer = SlicesTransfer(slicer.mrmlScene, inputs, chosen, settings or SLICE_DEFAULTS,
                                   segmentation)
         return runTransfer(transfer, waitForCompletion, temporaryFolder, callbacks)
 

@@ -77,10 +77,10 @@ def statistics(volume, name: str, labelsPath: str, segments, percent: float) -> 
     """
     values, labels = volumes.arrayOf(volume), volumes.arrayOf(volumes.readLabelMap(labelsPath))
     rows = []
-    for number, segment in enumerate(segments.segments, start=1):
+    for number, segment in enumerate(segments.names, start=1):
         inside = values[labels == number]
         if inside.size:
-            rows.append(Row(segment.GetName(), percent, name, *(float(value) for value in (
+            rows.append(Row(segment, percent, name, *(float(value) for value in (
                 inside.mean(), inside.std(), inside.min(), inside.max()))))
     return rows
 
@@ -104,7 +104,7 @@ def place(scene, name: str, curves: Sequence[dict], segments, percents: Sequence
     rows : sequence of Row
         Statistics of maps.
     """
-    curves = [{**curve, "name": segments.segments[curve["label"] - 1].GetName()} for curve in curves]
+    curves = [{**curve, "name": segments.names[curve["label"] - 1]} for curve in curves]
     axis = _("phase (%)")
     table = _table(scene, _("{name} volumes (ml)").format(name=name),
                    {axis: percents, **{curve["name"]: curve["ml"] for curve in curves}})

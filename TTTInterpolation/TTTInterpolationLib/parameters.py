@@ -29,7 +29,7 @@ from ttt4d.through_plane.settings import AUTO, AXES, GAP, THICK, SliceAdaptation
 from .maps import MAPS, titleOf
 
 _DEFAULTS = InterpolationSettings()
-_SLICE_DEFAULTS = SliceRunSettings(factor=4.0)
+SLICE_DEFAULTS = SliceRunSettings(factor=4.0)
 
 
 class _EngineName(enum.Enum):
@@ -144,11 +144,11 @@ class OutputParameters:
 class SliceAdaptationParameters:
     """How the network between slices adapts; see `AdaptationParameters`."""
 
-    auxiliary: SliceTask = SliceTask(_SLICE_DEFAULTS.adaptation.auxiliary)
-    scheme: Scheme = Scheme(_SLICE_DEFAULTS.adaptation.scheme)
+    auxiliary: SliceTask = SliceTask(SLICE_DEFAULTS.adaptation.auxiliary)
+    scheme: Scheme = Scheme(SLICE_DEFAULTS.adaptation.scheme)
     iterations: Annotated[int, _within("iterations")] = 0
     learningRate: Annotated[float, _within("learning_rate")] = 0.0
-    weights: str = _SLICE_DEFAULTS.weights
+    weights: str = SLICE_DEFAULTS.weights
 
 
 @parameterPack
@@ -159,12 +159,12 @@ class BetweenSlicesParameters:
     `slices`: what lies between the acquired ones. `thickness`: mm; 0 for what the header says, else an estimate.
     """
 
-    factor: Annotated[float, _within("factor")] = _SLICE_DEFAULTS.factor
+    factor: Annotated[float, _within("factor")] = SLICE_DEFAULTS.factor
     spacing: Annotated[float, _within("spacing")] = 0.0
-    slices: SliceKind = SliceKind(_SLICE_DEFAULTS.slices)
+    slices: SliceKind = SliceKind(SLICE_DEFAULTS.slices)
     thickness: Annotated[float, _within("thickness")] = 0.0
-    axis: SliceAxis = SliceAxis(_SLICE_DEFAULTS.axis)
-    force: bool = _SLICE_DEFAULTS.force
+    axis: SliceAxis = SliceAxis(SLICE_DEFAULTS.axis)
+    force: bool = SLICE_DEFAULTS.force
 
 
 @parameterPack

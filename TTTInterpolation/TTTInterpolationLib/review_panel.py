@@ -39,6 +39,7 @@ class ReviewPanel(VTKObservationMixin):
         for widget in (self._ui.playWidget, self._ui.seekWidget):
             widget.setMRMLSequenceBrowserNode(browser)
             widget.enabled = bool(browser)
+            widget.visible = not result or result.IsA("vtkMRMLSequenceNode")
         shown = result and browsing.shownVolumeOf(result)
         self._ui.sideBySideButton.enabled = bool(shown and browsing.acquiredPhaseOf(result))
         self._ui.lossButton.enabled = bool(result and sequences.heldOutLossesOf(result))
@@ -46,8 +47,11 @@ class ReviewPanel(VTKObservationMixin):
         self._refreshMark()
 
     def release(self) -> None:
-        """Observe nothing more, and take the marks out of the views."""
+        """Observe no browser. The marks in the views stay: another module may show a result too."""
         self._follow(None)
+
+    def stop(self) -> None:
+        """Take the marks out of the views."""
         self._viewMarks.remove()
 
     def _follow(self, browser) -> None:

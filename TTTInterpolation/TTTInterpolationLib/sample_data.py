@@ -1,4 +1,4 @@
-"""Sample data for the Sample Data module: a beating heart that is computed on request. Nothing is downloaded."""
+"""Sample data for the Sample Data module: a beating heart and a head, computed on request. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from . import browsing, review, sequences, volumes
 
 CATEGORY = "TTTInterpolation"
 _SEQUENCE_PHASES = 4
+_SLICE_STEP = 4
 
 
 def register(resourcePath) -> None:
     """Add the samples to the Sample Data module. `resourcePath(name)` returns the path of a file of the module."""
     import SampleData
 
-    for name, load in (("Beating heart, two phases", loadPair), ("Beating heart, a sequence", loadSequence)):
+    for name, load in (("Beating heart, two phases", loadPair), ("Beating heart, a sequence", loadSequence),
+                       ("Head, every fourth slice", loadThickSlices)):
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY, sampleName=name, uris="", fileNames="", nodeNames="", customDownloader=load,
             thumbnailFileName=resourcePath(os.path.join("Icons", "TTTInterpolation.png")))
@@ -42,6 +44,17 @@ def loadSequence(source=None) -> list:
     browsing.browse(sequence, like=sequence.GetNthDataNode(0))
     review.show(sequence)
     return [sequence]
+
+
+def loadThickSlices(source=None) -> list:
+    """Add a head of which every fourth slice is there to the scene, as a volume."""
+    # Here and not above: Slicer starts without NumPy.
+    from ttt4d.through_plane.phantom import every, head
+
+    node = volumes.fromEngine(every(head(), _SLICE_STEP))
+    _add(node, _("Head, every fourth slice"))
+    review.showVolume(node)
+    return [node]
 
 
 def _phase(time: float):

@@ -31,6 +31,15 @@ class Segments:
     ids: tuple[str, ...]
     segments: tuple[object, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """Their names; of segments with the same name, the later ones with their number."""
+        names: list[str] = []
+        for number, segment in enumerate(self.segments, start=1):
+            name = segment.GetName()
+            names.append(f"{name} ({number})" if name in names else name)
+        return names
+
 
 def isEmpty(segmentation) -> bool:
     """Return whether a segmentation node has no segments."""
@@ -123,6 +132,9 @@ def readLabels(path: str, segments: Segments, grid) -> "slicer.vtkMRMLSegmentati
     labels.GetPointData().SetScalars(node.GetImageData().GetPointData().GetScalars())
     carried = slicer.vtkMRMLSegmentationNode()
     carried.SetSourceRepresentationToBinaryLabelmap()
+    carried.GetSegmentation().SetConversionParameter(  # the grid on which the Segment Editor draws
+        slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName(),
+        slicer.vtkSegmentationConverter.SerializeImageGeometry(labels))
     for number, (identity, segment) in enumerate(zip(segments.ids, segments.segments), start=1):
         own = slicer.vtkSegment()
         own.DeepCopy(segment)

@@ -100,7 +100,7 @@ class SlicesTransfer(Transfer):
             _("{name} on thin slices").format(name=self._segmentation.GetName())))
         node = self.scene.AddNode(self._carried)
         node.CreateDefaultDisplayNodes()
-        node.SetReferenceImageGeometryParameterFromVolumeNode(browsing.proxyOf(result) or result)
+        node.SetReferenceImageGeometryParameterFromVolumeNode(browsing.shownVolumeOf(result))
         node.SetAndObserveTransformNodeID(self._segmentation.GetTransformNodeID())
         browsing.placeBeside(node, self._inputs.like)
         result.SetNodeReferenceID(_SEGMENTATION, node.GetID())

@@ -65,55 +65,66 @@ def shownSlice(volume, sliceNode, axis: int):
     return round(world.MultiplyPoint([view.GetElement(row, 3) for row in range(4)])[axis])
 
 
-class ViewMarks(VTKObservationMixin):
+class ViewMarks:
     """Writes into each slice view of the application whether what it shows was measured or computed."""
 
     def __init__(self) -> None:
-        VTKObservationMixin.__init__(self)
-        self._views = {}  # slice view node -> composite node, view, text
+        self._marks: dict[object, _ViewMark] = {}  # by the node of the view
 
     def refresh(self) -> None:
         """Write into the views that there are now."""
         manager = slicer.app.layoutManager()
         for name in manager.sliceViewNames() if manager is not None else ():
             widget = manager.sliceWidget(name)
-            if widget.mrmlSliceNode() not in self._views:
-                self._add(widget)
-        for sliceNode in self._views:
-            self._write(sliceNode)
+            if widget.mrmlSliceNode() not in self._marks:
+                self._marks[widget.mrmlSliceNode()] = _ViewMark(widget)
+        for mark in self._marks.values():
+            mark.write()
 
     def remove(self) -> None:
         """Take the texts out of the views."""
+        for mark in self._marks.values():
+            mark.remove()
+        self._marks = {}
+
+
+class _ViewMark(VTKObservationMixin):
+    """The text in one view. It follows the slice, the volume that is shown, and the frame that the volume shows."""
+
+    def __init__(self, widget) -> None:
+        VTKObservationMixin.__init__(self)
+        self._sliceNode, self._composite = widget.mrmlSliceNode(), widget.mrmlSliceCompositeNode()
+        self._view, self._volume, self._text = widget.sliceView(), None, vtk.vtkTextActor()
+        self._text.GetTextProperty().SetFontSize(14)
+        self._text.GetTextProperty().SetJustificationToCentered()
+        self._text.GetTextProperty().SetShadow(True)
+        self._text.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
+        self._text.SetPosition(0.5, 0.94)
+        self._renderer.AddViewProp(self._text)
+        for node in (self._sliceNode, self._composite):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.write)
+
+    def write(self, caller=None, event=None) -> None:
+        """Write what is true of what the view shows now."""
+        volume = slicer.mrmlScene.GetNodeByID(self._composite.GetBackgroundVolumeID() or "")
+        if volume is not self._volume:
+            if self._volume is not None:
+                self.removeObserver(self._volume, vtk.vtkCommand.ModifiedEvent, self.write)
+            self._volume = volume
+            if volume is not None:
+                self.addObserver(volume, vtk.vtkCommand.ModifiedEvent, self.write)
+        isImage = volume is not None and volume.IsA("vtkMRMLScalarVolumeNode") and volume.GetImageData()
+        words = markText(volume, self._sliceNode) if isImage else ""
+        if words != self._text.GetInput():
+            self._text.SetInput(words)
+            self._view.scheduleRender()
+
+    def remove(self) -> None:
+        """Take the text out of the view."""
         self.removeObservers()
-        for _composite, view, text in self._views.values():
-            _rendererOf(view).RemoveViewProp(text)
-            view.scheduleRender()
-        self._views = {}
+        self._renderer.RemoveViewProp(self._text)
+        self._view.scheduleRender()
 
-    def _add(self, widget) -> None:
-        text = vtk.vtkTextActor()
-        text.GetTextProperty().SetFontSize(14)
-        text.GetTextProperty().SetJustificationToCentered()
-        text.GetTextProperty().SetShadow(True)
-        text.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
-        text.SetPosition(0.5, 0.94)
-        view = widget.sliceView()
-        _rendererOf(view).AddViewProp(text)
-        sliceNode, composite = widget.mrmlSliceNode(), widget.mrmlSliceCompositeNode()
-        self._views[sliceNode] = composite, view, text
-        for node in (sliceNode, composite):
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent,
-                             lambda caller, event, sliceNode=sliceNode: self._write(sliceNode))
-
-    def _write(self, sliceNode) -> None:
-        composite, view, text = self._views[sliceNode]
-        volume = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
-        isVolume = volume is not None and volume.IsA("vtkMRMLScalarVolumeNode") and volume.GetImageData()
-        words = markText(volume, sliceNode) if isVolume else ""
-        if words != text.GetInput():
-            text.SetInput(words)
-            view.scheduleRender()
-
-
-def _rendererOf(view):
-    return view.renderWindow().GetRenderers().GetFirstRenderer()
+    @property
+    def _renderer(self):
+        return self._view.renderWindow().GetRenderers().GetFirstRenderer()

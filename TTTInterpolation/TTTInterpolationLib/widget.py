@@ -73,6 +73,7 @@ class TTTInterpolationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._applyPanel.stop()
         self._computerPanel.stop()
         self.setParameterNode(None)
+        self._reviewPanel.stop()
         self.removeObservers()
 
     def enter(self) -> None:

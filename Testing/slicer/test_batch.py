@@ -66,6 +66,23 @@ def test_five_cases_with_one_corrupt_give_four_results_one_clear_row_and_status_
     assert times == {name: os.path.getmtime(results / name) for name in made}, "nothing is recomputed"
 
 
+def test_thick_volumes_of_a_folder_get_thin_slices_that_slicer_reads(scene, tmp_path):
+    cases, results = tmp_path / "cases", tmp_path / "results"
+    cases.mkdir()
+    for node, name in zip(tools.heart(scene, tools.SMALL), ("ann.nrrd", "bob.nrrd")):
+        volumes.writePhase(node, str(cases / name))
+    assert batch.main([str(cases), str(results), "--factor", "2", "--slices", "gap", "--auxiliary", "none",
+                       "--weights", "slices-free", "--device", "cpu"]) == 0
+    assert [row["status"] for row in summary_of(results)] == ["done", "done"]
+    for name in ("ann", "bob"):
+        read = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+        storage.SetFileName(str(results / f"{name}.nii.gz"))
+        assert storage.ReadData(read) and read.GetImageData().GetDimensions()[2] == 9
+        report = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+        assert report["slices"]["acquired"] == [0, 2, 4, 6, 8]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";"])
 def test_a_table_names_pairs_and_sequences_relative_to_itself(delimiter, tmp_path):
     table = tmp_path / "cases.csv"

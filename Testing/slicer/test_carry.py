@@ -14,9 +14,12 @@ import vtk
 import tools
 from ttt4d.errors import InputError
 from ttt4d.settings import AdaptationSettings, InterpolationSettings
-from TTTInterpolationLib import browsing, carry_transfer, exports, measures, sequences
+from ttt4d.temporal.phantom import CARDIAC_STACK, BeatingHeart
+from ttt4d.weights import names as packaged_weights
+from TTTInterpolationLib import browsing, carry_transfer, exports, measures, sequences, volumes
 from TTTInterpolationLib.logic import TTTInterpolationLogic
 from TTTInterpolationLib.parameters import MapChoice
+from TTTInterpolationLib.segmentations import Segments
 
 GRID = tools.Geometry((7, 40, 44), (6.0, 2.0, 2.0), (-46.0, -38.0, -16.0))
 
@@ -211,6 +214,44 @@ def test_models_and_markups_land_where_the_displacements_put_them(scene, result)
         assert surface.GetTransformNodeID() == turned.GetID() and np.allclose(here, world, atol=1e-3)
 
 
+@pytest.mark.skipif("cardiac" not in packaged_weights(), reason="the cardiac weights are not there")
+def test_volumes_ejection_fraction_and_jacobian_are_those_of_a_heart_whose_truth_is_known(scene):
+    """Its contraction is even in time: what lies between two phases is known to it alone."""
+    heart = BeatingHeart.within(CARDIAC_STACK, s_curve=False)
+    pair = [scene.AddNode(volumes.fromEngine(heart.frame(CARDIAC_STACK, time))) for time in (0.0, 1.0)]
+    index = np.stack(np.meshgrid(*map(np.arange, CARDIAC_STACK.shape), indexing="ij"), axis=-1)
+
+    def ventricle(time: float) -> np.ndarray:
+        moved = heart.move(CARDIAC_STACK.index_to_world(index), time, 0.0)
+        z, y, x = np.moveaxis((moved - heart.center) @ np.asarray(heart.axes).T, -1, 0)
+        along = z / heart.length
+        return np.sqrt((y / heart.radius) ** 2 + (x / heart.radius) ** 2 + (0.5 * along) ** 2) + 0.1 * along < 0.55
+
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "truth")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(pair[0])
+    identity = node.GetSegmentation().AddEmptySegment("", "LV")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(ventricle(0.0).astype(np.uint8), node, identity, pair[0])
+    logic, voxel_ml = TTTInterpolationLogic(), np.prod(CARDIAC_STACK.spacing) / 1000
+    frames = logic.process(*pair, settings=InterpolationSettings(frames=3, device="cpu"))
+    carried = logic.carry(frames, node, maps=("jacobian",))
+    found = list(map(float, columns_of(carried.measures.volumes)["LV"]))
+    truth = [ventricle(time).sum() * voxel_ml for time in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert found == pytest.approx(truth, rel=0.02)
+    fraction = float(columns_of(carried.measures.summary)["ejection fraction (%)"][0])
+    assert fraction == pytest.approx(100 * (1 - truth[-1] / truth[0]), abs=1)
+    for n in range(5):
+        inside = voxels_of(carried.sequences[0].GetNthDataNode(n), "LV", pair[0]).astype(bool)
+        jacobian = slicer.util.arrayFromVolume(carried.maps["jacobian"].GetNthDataNode(n))[inside]
+        assert (1 / jacobian).sum() * voxel_ml == pytest.approx(truth[0], rel=0.02), "back to the volume of phase 0"
+
+
+def test_segments_of_one_name_have_a_column_each():
+    segments = [slicer.vtkSegment() for _n in range(3)]
+    for segment, name in zip(segments, ("wall", "cavity", "wall")):
+        segment.SetName(name)
+    assert Segments(("a", "b", "c"), tuple(segments)).names == ["wall", "cavity", "wall (3)"]
+
+
 def test_what_cannot_be_carried_is_said(scene, result, pair):
     logic, empty = TTTInterpolationLogic(), scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
     for words, arguments in [("no frames yet", (None, empty)), ("empty has no segments", (result, empty)),
@@ -219,6 +260,9 @@ def test_what_cannot_be_carried_is_said(scene, result, pair):
             logic.carry(*arguments)
     scene.RemoveNode(result.GetNthNodeReference(sequences.INPUT, 1))
     with pytest.raises(InputError, match="no longer in the scene"):
+        logic.carry(result, maps=("jacobian",))
+    scene.RemoveNode(browsing.browserOf(result))
+    with pytest.raises(InputError, match="no sequence browser any more"):
         logic.carry(result, maps=("jacobian",))
 
 

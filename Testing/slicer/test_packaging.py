@@ -132,7 +132,7 @@ def test_the_samples_are_offered_in_the_sample_data_module(scene, monkeypatch):
     logic = types.SimpleNamespace(registerCustomSampleDataSource=registerCustomSampleDataSource)
     monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
     sample_data.register(lambda name: os.path.join(MODULE, "Resources", name))
-    assert [category for category, _load, _thumbnail in offered] == ["TTTInterpolation"] * 2
+    assert [category for category, _load, _thumbnail in offered] == ["TTTInterpolation"] * 3
     assert all(load(None) and os.path.isfile(thumbnail) for _category, load, thumbnail in offered)
 
 
@@ -144,3 +144,5 @@ def test_the_sample_data_are_made_on_request_without_a_download(scene):
     assert not (slicer.util.arrayFromVolume(first) == slicer.util.arrayFromVolume(second)).all()
     sequence, = sample_data.loadSequence()
     assert sequence.GetNumberOfDataNodes() == 4 and browsing.proxyOf(sequence)
+    head, = sample_data.loadThickSlices()
+    assert head.GetSpacing() == (2, 2, 6) and head.GetImageData().GetDimensions()[2] == 13

@@ -104,6 +104,7 @@ def test_apply_fills_between_slices_shows_the_result_and_replaces_it_the_next_ti
         slices_panel, thick, scene, shown, tmp_path):
     panel = slices_panel
     panel.choices.advanced.temporaryFolder = str(tmp_path)
+    scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "of something else")
     segmentation = drawn(scene, thick)
     panel.choices.thick = None
     panel.ui.thickSelector.setCurrentNode(thick)
@@ -124,6 +125,7 @@ def test_apply_fills_between_slices_shows_the_result_and_replaces_it_the_next_ti
     assert results[0] is results[1] and results[0].GetName() == "ED with thin slices"
     assert slicer.util.arrayFromVolume(results[0]).shape[0] == 9
     assert panel.ui.frameLabel.text == "5 of 9 slices are acquired; the others are synthetic."
+    assert panel.ui.playWidget.isHidden(), "there is nothing to play"
     assert panel.ui.sideBySideButton.enabled and browsing.acquiredPhaseOf(results[0]) is thick
     carried = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if node is not segmentation]
     assert len(carried) == 1, "the segmentation of the earlier result is replaced"
@@ -251,6 +253,12 @@ def test_the_text_in_a_view_follows_the_volume_and_the_slice_and_goes_with_the_p
         view.node.GetSliceToRAS().DeepCopy(slicer.util.vtkMatrixFromArray(matrix))
         view.node.Modified()
         assert view.text() == f"Slice {number + 1} of 5 is {kind}" and view.drawn
+    (first, *_others), frames = tools.built(scene, tools.SMALL)
+    browser = browsing.browse(frames, like=first)
+    view.composite.SetBackgroundVolumeID(browsing.proxyOf(frames).GetID())
+    for number, kind in ((1, "synthetic"), (2, "acquired")):
+        browser.SetSelectedItemNumber(number)
+        assert f"This frame is {kind}" in view.text()
     marks.remove()
     assert view.text() == "gone"
 
@@ -331,6 +339,20 @@ def test_the_controls_shown_are_those_of_the_axis(slices_panel):
         assert [not widget.isHidden() for widget in of_phases] == [phases] * 3
         assert [not widget.isHidden() for widget in of_slices] == [slices] * 2
         assert ui.thickSelector.isHidden() is not one and ui.outputVolumeSelector.isHidden() is not one
+
+
+def test_undo_leaves_a_panel_that_works(slices_panel, thick, scene, shown):
+    panel = slices_panel
+    scene.SetUndoOn()
+    for _time in range(2):
+        scene.SaveStateForUndo()
+        panel.ui.applyButton.click()
+        tools.turn_until(lambda: not panel.running)
+        scene.Undo()
+        assert not shown and panel.ui.applyButton.enabled and panel.choices.thick is thick
+        result = panel.choices.outputVolume
+        assert result is None or slicer.util.arrayFromVolume(result).shape[0] == 9
+    scene.SetUndoOff()
 
 
 @pytest.mark.skipif(tools.IN_SLICER, reason="a second scene beside the application's is for the host")
