@@ -55,7 +55,7 @@ def test_points_of_a_heart_that_moves_evenly_take_even_steps_and_no_tissue_folds
 
 
 def visible_shift(field: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """The one shift (k, j, i) that does to an image what a field (k, j, i, 3) does, both in voxels, by least squares."""
+    """The one shift (k, j, i) that does to an image what a field (k, j, i, 3) does, both in voxels, least squares."""
     gradient = np.stack(np.gradient(image.astype(float)), axis=-1)
     across = (gradient * field).sum(axis=-1)
     return np.linalg.solve(np.einsum("kjia,kjib->ab", gradient, gradient), np.einsum("kjia,kji->a", gradient, across))
