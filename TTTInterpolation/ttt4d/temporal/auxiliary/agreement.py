@@ -37,8 +37,8 @@ class Agreement(AuxiliaryTask):
     """
 
     smoothness = 0.2
-    iterations = 4
-    learning_rate = 3e-4
+    iterations = 6
+    learning_rate = 2e-4
     # Times of the held-out loss; each is reached from both phases, so 1 - time counts too.
     evidence = (0.2, 0.5)
 
