@@ -92,7 +92,7 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
     Examples
     --------
     >>> index = warping.identity((5, 5, 5), torch.zeros(1))
-    >>> float(jacobian_determinant(0.1 * index)[0, 2, 2, 2].round(decimals=3))
+    >>> round(float(jacobian_determinant(0.1 * index)[0, 2, 2, 2]), 3)
     1.331
     """
     return torch.linalg.det(deformation_gradient(displacement))

@@ -43,7 +43,7 @@ def motion_maps(displacement: np.ndarray, spacing: Sequence[float]) -> Dict[str,
     --------
     >>> index = np.stack(np.meshgrid(*3 * [np.arange(5.0)], indexing="ij"), axis=-1)
     >>> maps = motion_maps(index * (0.25, 0, 0), (4, 1, 1))  # 1.25 mm were 1 mm: shortened to 80 %
-    >>> [float(maps[name][2, 2, 2].round(3)) for name in ("displacement", "jacobian", "strain_1", "strain_3")]
+    >>> [round(float(maps[name][2, 2, 2]), 3) for name in ("displacement", "jacobian", "strain_1", "strain_3")]
     [2.0, 0.8, 0.0, -0.18]
     """
     size = torch.tensor([float(s) for s in spacing])
