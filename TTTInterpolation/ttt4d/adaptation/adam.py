@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 import math
-from typing import Iterable
+from typing import Any, Dict, Iterable
 
 import torch
 from torch import nn
@@ -45,6 +45,15 @@ class Adam:
         self.parameters, self.learning_rate = list(parameters), learning_rate
         self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
         self._counts = [0] * len(self.parameters)
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Return what further steps depend on, beside the parameters."""
+        return {"moments": self._moments, "counts": self._counts}
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._moments = [(mean.clone(), square.clone()) for mean, square in state["moments"]]
+        self._counts = list(state["counts"])
 
     @torch.no_grad()
     def step(self) -> None:

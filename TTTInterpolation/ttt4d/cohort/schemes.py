@@ -190,9 +190,10 @@ def batches_of(case: Case, plan: Plan) -> List[Any]:
         return loaded(settings).batches(volumes.requests, volumes.plan.settings)
     from ..commands.inputs import read_inputs
     from ..commands.request import Request
+    from ..temporal import pipeline
 
     inputs = read_inputs(Request(result, case.phases, case.sequence, settings), ignore, never, messages)
-    return list(loaded(settings).batches(inputs.phases, settings))
+    return list(pipeline.batches_of(loaded(settings), inputs.phases, settings))
 
 
 def _adaptation(plan: Plan) -> Any:

@@ -178,17 +178,9 @@ class Interpolator:
             One for each patient. Its steps are done when it is first interpolated. The order in which patients are
             interpolated does not change the result.
         """
-        cohort = [self.batches(phases, settings, cancelled) for phases in patients]
+        cohort = [batches_of(self, phases, settings, cancelled) for phases in patients]
         return adapted_cohort(self.model, cohort, phase_times or [()] * len(cohort), settings,
                               lambda *step: stop_if(cancelled))
-
-    def batches(self, phases: Sequence[Volume], settings: InterpolationSettings,
-                cancelled: CancelCheck = never) -> PhasePairs:
-        """Return the phases of one patient as the batches of an adaptation; see `run` for parameters and errors."""
-        fences = check_phases_for_run(phases)
-        canvas = Canvas.fit(phases[0].geometry, self.model.network.levels,
-                            canvas_voxels(self.device, phases[0].array.size), settings.canvas)
-        return PhasePairs(phases, canvas, self.device, cyclic=settings.cyclic, fences=fences, cancelled=cancelled)
 
     def interpolate(self, adapted: Adapted, times: Sequence[float] = (), *,
                     displacements: bool = False) -> Iterator[Frame]:
@@ -210,6 +202,15 @@ class Interpolator:
         phase_times = adapted.phase_times or range(len(adapted.pairs) + (not settings.cyclic))
         report, index = new_report(self, settings, adapted.pairs.fences), settings.frame_percents(phase_times)
         yield from FrameStream(settings, RunRecord(report, index, adapts=False), displacements).frames(adapted)
+
+
+def batches_of(interpolator: Interpolator, phases: Sequence[Volume], settings: InterpolationSettings,
+               cancelled: CancelCheck = never) -> PhasePairs:
+    """Return one patient as the batches of an adaptation; see `Interpolator.run` for parameters and errors."""
+    fences = check_phases_for_run(phases)
+    canvas = Canvas.fit(phases[0].geometry, interpolator.model.network.levels,
+                        canvas_voxels(interpolator.device, phases[0].array.size), settings.canvas)
+    return PhasePairs(phases, canvas, interpolator.device, cyclic=settings.cyclic, fences=fences, cancelled=cancelled)
 
 
 def check_phases_for_run(phases: Sequence[Volume]) -> Fences:
