@@ -119,6 +119,20 @@ class Adaptation:
         for _ in range(self.iterations):
             for number, batch in batches:
                 self.step(number, batch)
+        self.judge(batches, before, expected)
+
+    def judge(self, batches: Numbered, before: Dict[str, Tensor], expected: float) -> None:
+        """Keep the steps on some batches, or go back to the weights before them.
+
+        Parameters
+        ----------
+        batches : sequence of (int, Batch)
+            The batches of the steps.
+        before : dict of str to Tensor
+            The learning weights before the steps.
+        expected : float
+            The held-out loss before the steps.
+        """
         reached = self.held_out_loss(batches)
         kept = reached <= (1 - self.task.least_gain) * expected  # False where either is not a number
         if not kept:
@@ -127,6 +141,17 @@ class Adaptation:
             self.optimizer = self.task.optimizer(self.network, self.learning_rate)
         self.accepted.update((number, kept) for number, _ in batches)
         self.held_out_losses.update((number, (expected, reached)) for number, _ in batches)
+
+    def state(self) -> Dict[str, Any]:
+        """Return everything that further steps depend on, for `restore`."""
+        return {"learning": self.learning.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state()}
+
+    def restore(self, state: Dict[str, Any]) -> None:
+        """Go on from a state; the steps after it are those that would have followed, bit for bit."""
+        self.learning.load_state_dict(state["learning"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
 
     def step(self, number: int, batch: Batch) -> None:
         """Take one gradient step on a batch."""

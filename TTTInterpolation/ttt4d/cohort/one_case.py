@@ -54,7 +54,7 @@ def compute(case: Case, plan: Plan, smaller: bool = False) -> Optional[Row]:
             with writing(files.result):
                 os.makedirs(os.path.dirname(files.claim), exist_ok=True)
                 mine = stack.enter_context(claimed(files.claim))
-            return _compute_claimed(case, files, plan, smaller) if mine else None
+            return _compute_claimed(case, files, plan.prepared(case), smaller) if mine else None
     except Exception as error:
         status, sentence = failure(error)
         if status == EXIT_INTERNAL_ERROR:
@@ -92,31 +92,34 @@ def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) ->
 
 def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[BaseJob, List[str]]:
     """Return the job of a case on the network of this process, and what has to be said of it."""
-    slices = isinstance(settings, SliceRunSettings)
-    loaded = _loaded(slices, settings.weights, settings.device)
-    if slices:
+    network = loaded(settings)
+    if isinstance(settings, SliceRunSettings):
         if case.sequence is None:
             raise InputError(f"{case.name} is a pair of phases: give one volume (or sequence) a case for slices.")
-        return SlicesJob(SlicesRequest(case.sequence, files.result, settings, preview=files.preview), loaded), []
+        return SlicesJob(SlicesRequest(case.sequence, files.result, settings, preview=files.preview), network), []
     messages: List[str] = []
     if smaller:
-        edge = _smaller_edge(case, settings, loaded)
+        edge = _smaller_edge(case, settings, network)
         settings = dataclasses.replace(settings, canvas=edge)
         messages = [f"The process that computed this case was killed or ran out of memory: it was computed on a "
                     f"smaller canvas of {edge} voxels. The same command tries the full canvas again."]
-    return Job(Request(files.result, case.phases, case.sequence, settings, preview=files.preview), loaded), messages
+    return Job(Request(files.result, case.phases, case.sequence, settings, preview=files.preview), network), messages
 
 
-@lru_cache(maxsize=1)
+def loaded(settings: Any) -> Any:
+    """Return the network of these settings, an Interpolator or SliceInterpolator, which a process loads once."""
+    return _loaded(isinstance(settings, SliceRunSettings), settings.weights, settings.device)
+
+
+@lru_cache(maxsize=2)  # where a scheme goes from case to case: the base weights, and those of the case
 def _loaded(slices: bool, weights: str, device: str) -> Any:
-    """Load the network of an axis once a process."""
-    if not slices:
-        from ..temporal.pipeline import Interpolator
+    if slices:
+        from ..through_plane.pipeline import SliceInterpolator
 
-        return Interpolator(weights, device)
-    from ..through_plane.pipeline import SliceInterpolator
+        return SliceInterpolator(weights, device)
+    from ..temporal.pipeline import Interpolator
 
-    return SliceInterpolator(weights, device)
+    return Interpolator(weights, device)
 
 
 def _smaller_edge(case: Case, settings: InterpolationSettings, interpolator: Any) -> int:

@@ -95,12 +95,12 @@ class Wanted:
     ----------
     settings : dict
         The settings; of the path of a weights file, only the file's name.
-    weights : str
-        SHA-256 of the weights.
+    weights : str, optional
+        SHA-256 of the weights; None where their name in the settings tells which they are.
     """
 
     settings: Dict[str, Any]
-    weights: str
+    weights: Optional[str] = None
 
     @classmethod
     def of(cls, settings: Any) -> Wanted:
@@ -117,7 +117,7 @@ class Wanted:
             with open(files.report, encoding="utf-8") as file:
                 found = json.load(file)
             same = (inputs == found["inputs"] and self.settings == found["settings"]
-                    and self.weights == found["weights"]["sha256"])
+                    and self.weights in (None, found["weights"]["sha256"]))
             return found if same and os.path.isfile(files.result) and isinstance(found["frames"], list) else None
         except (OSError, ValueError, KeyError, TypeError):  # damaged, or written by an earlier version
             return None
@@ -146,13 +146,21 @@ class Plan:
         """Return the plan of these settings; raises WeightsError where the weights are not there."""
         return cls(folder, settings, Wanted.of(settings))
 
+    def for_case(self, case: Case) -> Plan:
+        """Return what is made of one case: the same for all, except where a scheme goes from case to case."""
+        return self
+
+    def prepared(self, case: Case) -> Plan:
+        """Return `for_case`, when all that it needs is made; called in the process that computes the case."""
+        return self.for_case(case)
+
     def files(self, case: Case) -> CaseFiles:
         """Return where the files of a case lie."""
         return CaseFiles.of(self.folder, case.name, self.settings)
 
     def done(self, cases: Sequence[Case]) -> Dict[str, Row]:
         """Return the rows of the cases whose results are there and still valid."""
-        reports = ((case, self.wanted.done_report(case.digest, self.files(case))) for case in cases)
+        reports = ((case, self.for_case(case).wanted.done_report(case.digest, self.files(case))) for case in cases)
         return {case.name: Row(case.name, SKIPPED, len(report["frames"])) for case, report in reports if report}
 
     def note_failure(self, row: Row, case: Case) -> None:

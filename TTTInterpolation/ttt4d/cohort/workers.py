@@ -60,6 +60,20 @@ def computed(cases: Sequence[Case], plan: Plan, jobs: int) -> Iterator[Row]:
             worker.clear()
 
 
+def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what a function returns in a worker process, which ends with it or with this process."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=_share_of_threads(1))
+    try:
+        waited = executor.submit(function, *arguments)
+        while not waited.done():  # on Windows, Ctrl-C is seen only between two waits
+            clock.sleep(0.1)
+        return waited.result()
+    finally:
+        executor.shutdown(wait=True, kill_workers=True)
+
+
 def _next(rows: Any) -> Any:
     while True:  # on Windows, Ctrl-C is seen only between two waits
         try:

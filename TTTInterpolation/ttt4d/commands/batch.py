@@ -31,10 +31,12 @@ from ..cohort.cases import Case, find_cases
 from ..cohort.page import write_page
 from ..cohort.parts import Part
 from ..cohort.results import FAILED, Plan, Row, clear_state
+from ..cohort.schemes import MINI_BATCH, NAIVE, StreamPlan, learn_naive, naive_plan
 from ..cohort.summary import Summary, rows_of_results
+from ..cohort.workers import computed, in_worker
 from ..errors import SettingsError
 from ..images.output_paths import writing
-from ..settings import InterpolationSettings, is_settings, types_of
+from ..settings import NO_ADAPTATION, InterpolationSettings, is_settings, types_of
 from ..through_plane.settings import SliceRunSettings
 from .batch_on_slurm import run_on_slurm
 from .exit_status import EXIT_CASES_FAILED, EXIT_INTERRUPTED, EXIT_OK
@@ -69,9 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.jobs < 1:
         raise SettingsError(f"--jobs is {arguments.jobs}: give 1 or more.")
     part = Part.parse(arguments.part) if arguments.part else Part(0, 1)
-    plan = Plan.of(arguments.results, settings)
-    cases = part.of(find_cases(arguments.cases, arguments.results, arguments.participant_label,
-                               isinstance(settings, SliceRunSettings)))
+    everyone = find_cases(arguments.cases, arguments.results, arguments.participant_label,
+                          isinstance(settings, SliceRunSettings))
+    base = Plan.of(arguments.results, settings)
+    plan, cases = _scheme_plan(arguments, base, everyone), part.of(everyone)
     done = plan.done(cases)
     if arguments.dry_run:
         for case in cases:
@@ -83,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.slurm is not None:
         return run_on_slurm(arguments, run, cases, plan)
     try:
+        if _over_cohort(arguments, NAIVE) and len(done) < len(cases):
+            in_worker(learn_naive, everyone, base)
         rows = _run(cases, plan, done, arguments.jobs, part)
     except KeyboardInterrupt:
         print("Interrupted: what is done is whole, and the same command goes on from there.", file=sys.stderr)
@@ -97,7 +102,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(cases: Sequence[Case], plan: Plan, done: Dict[str, Row], jobs: int, part: Part) -> List[Row]:
     """Compute what is not done, say how each case ended, and keep the summary."""
-    from ..cohort.workers import computed
     from .cases_bar import CasesBar
 
     due = [case for case in cases if case.name not in done]
@@ -107,6 +111,22 @@ def _run(cases: Sequence[Case], plan: Plan, done: Dict[str, Row], jobs: int, par
             summary.add(row)
     bar.end(summary.rows)
     return summary.rows
+
+
+def _over_cohort(arguments: argparse.Namespace, scheme: str) -> bool:
+    """Return whether a scheme was chosen whose batches are the patients."""
+    return bool(arguments.scheme == scheme and arguments.auxiliary != NO_ADAPTATION)
+
+
+def _scheme_plan(arguments: argparse.Namespace, base: Plan, cases: Sequence[Case]) -> Plan:
+    """Return what is made of each case under the scheme that was chosen."""
+    if _over_cohort(arguments, NAIVE):
+        return naive_plan(cases, base)
+    if not _over_cohort(arguments, MINI_BATCH):
+        return base
+    if arguments.jobs > 1 or arguments.part or arguments.slurm is not None:
+        raise SettingsError("mini-batch goes on from case to case: leave --jobs, --part and --slurm out.")
+    return StreamPlan.over(cases, base)
 
 
 def _settings(arguments: argparse.Namespace) -> Any:

@@ -15,9 +15,9 @@ from ..images.smoothing import smooth
 _SLAB_VOXELS = 1_000_000
 # The outline of a label runs smoothly between its voxels and not along their faces: standard deviation of the smoothing
 # of its distance, in units of the finest voxels, and how deep a voxel lies in its own label at least.
-_SMOOTHING = 0.7
+_SMOOTHING = 1.5
 _LEAST_DEPTH = 0.05
-_MARGIN = 4  # voxels kept around a label
+_MARGIN = 5  # voxels kept around a label
 
 Window = Tuple[slice, slice, slice]
 
@@ -102,7 +102,10 @@ class LabelCarrier:
         for axis, size in enumerate(self._spacing):
             sigma = _SMOOTHING * finest / size
             if sigma > 0.2:
-                depth = smooth(depth, axis, sigma, 2)
+                depth = smooth(depth, axis, sigma, 4)
+        if not mask.all():  # smoothing moves curved outlines inwards: as many voxels as before lie within
+            outside = int(np.count_nonzero(~mask))
+            depth = depth - sum(depth.flatten().kthvalue(outside + n).values for n in (0, 1)) / 2
         least = _LEAST_DEPTH * finest
         depth = torch.where(torch.from_numpy(mask), depth.clamp(min=least), depth.clamp(max=-least))
         return (window[0], window[1], window[2]), depth.numpy()

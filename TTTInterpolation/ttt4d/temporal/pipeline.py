@@ -178,15 +178,17 @@ class Interpolator:
             One for each patient. Its steps are done when it is first interpolated. The order in which patients are
             interpolated does not change the result.
         """
-        cohort = []
-        for phases in patients:
-            fences = check_phases_for_run(phases)
-            canvas = Canvas.fit(phases[0].geometry, self.model.network.levels,
-                                canvas_voxels(self.device, phases[0].array.size), settings.canvas)
-            cohort.append(PhasePairs(phases, canvas, self.device, cyclic=settings.cyclic, fences=fences,
-                                     cancelled=cancelled))
+        cohort = [self.batches(phases, settings, cancelled) for phases in patients]
         return adapted_cohort(self.model, cohort, phase_times or [()] * len(cohort), settings,
                               lambda *step: stop_if(cancelled))
+
+    def batches(self, phases: Sequence[Volume], settings: InterpolationSettings,
+                cancelled: CancelCheck = never) -> PhasePairs:
+        """Return the phases of one patient as the batches of an adaptation; see `run` for parameters and errors."""
+        fences = check_phases_for_run(phases)
+        canvas = Canvas.fit(phases[0].geometry, self.model.network.levels,
+                            canvas_voxels(self.device, phases[0].array.size), settings.canvas)
+        return PhasePairs(phases, canvas, self.device, cyclic=settings.cyclic, fences=fences, cancelled=cancelled)
 
     def interpolate(self, adapted: Adapted, times: Sequence[float] = (), *,
                     displacements: bool = False) -> Iterator[Frame]:

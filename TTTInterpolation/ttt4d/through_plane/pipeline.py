@@ -147,6 +147,13 @@ class SliceInterpolator:
         """
         return next(self.run_all([request], settings, progress, cancelled))
 
+    def batches(self, requests: Sequence[SliceRequest], settings: SliceSettings) -> List[SliceStack]:
+        """Return volumes as the batches of an adaptation; those of too few slices are left out."""
+        for request in requests:
+            request.check()
+        run = _Run(self, requests, settings, ignore, never)
+        return [run.stack(request)[0] for request in requests if len(request.array) >= LEAST_SLICES]
+
     def run_all(self, requests: Sequence[SliceRequest], settings: SliceSettings = SliceSettings(),
                 progress: ProgressCallback = ignore, cancelled: CancelCheck = never) -> Iterator[SliceResult]:
         """Fill in the slices of several volumes, one result each, in order.
