@@ -21,9 +21,9 @@ QUICK = SliceRunSettings(factor=2.0, slices="gap", device="cpu",
 
 
 @pytest.fixture
-def thick(scene, geometry):
-    """A volume with slices twice as far apart as its pixels are wide."""
-    node, = tools.heart(scene, geometry, times=(0.0,))
+def thick(scene):
+    """An oblique, left-handed volume with slices twice as far apart as its pixels are wide."""
+    node, = tools.heart(scene, tools.oblique(left_handed=True), times=(0.0,))
     return node
 
 
@@ -61,9 +61,10 @@ def in_lps(node) -> np.ndarray:
     return np.diag([-1, -1, 1, 1]) @ tools.matrix_of(node)
 
 
-def test_a_volume_node_has_the_geometry_that_the_engine_reads_from_its_file(scene, thick, tmp_path):
+def test_a_volume_node_has_the_geometry_that_the_engine_reads_from_its_file(scene, geometry, tmp_path):
     from ttt4d.images.readers import read_volume
 
+    thick, = tools.heart(scene, geometry, times=(0.0,))
     path = str(tmp_path / "thick.nrrd")
     volumes.writePhase(thick, path)
     assert not volumes.geometryOf(thick).differences(read_volume(path).geometry)
