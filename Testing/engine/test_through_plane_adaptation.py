@@ -88,6 +88,16 @@ def test_an_adaptation_is_kept_where_held_out_slices_are_predicted_better():
     assert adaptation.held_out_loss([(0, stack())]) < (1 - task.least_gain) * expected
 
 
+def test_thick_slices_need_more_evidence_than_gaps():
+    task = task_class("in-plane")()
+    adaptation = Adaptation(network(), task, 1, 1e-3, 0)
+    for thickness, kept in ((0.0, True), (4.0, False)):
+        batches, before = [(0, stack(9, thickness))], copy.deepcopy(adaptation.learning.state_dict())
+        reached = adaptation.held_out_loss(batches)
+        adaptation.judge(batches, before, reached / 0.95)  # as if it had fallen by a twentieth
+        assert adaptation.accepted == {0: kept}
+
+
 def test_a_stack_too_short_for_evidence_is_never_adapted_to():
     adaptation = Adaptation(network(), task_class("in-plane")(), 1, 1e-4, 0)
     adaptation.learn([(0, stack(slices=4))])

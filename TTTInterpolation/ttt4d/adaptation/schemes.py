@@ -134,7 +134,8 @@ class Adaptation:
             The held-out loss before the steps.
         """
         reached = self.held_out_loss(batches)
-        kept = reached <= (1 - self.task.least_gain) * expected  # False where either is not a number
+        needed = max(self.task.needed_gain(batch) for _, batch in batches)
+        kept = reached <= (1 - needed) * expected  # False where either is not a number
         if not kept:
             self.learning.load_state_dict(before)
             # What the optimiser remembers of these steps must not push the next batch.

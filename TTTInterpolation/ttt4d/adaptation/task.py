@@ -86,6 +86,10 @@ class AuxiliaryTask(nn.Module):
         """
         raise NotImplementedError
 
+    def needed_gain(self, batch: Any) -> float:
+        """Return the part of the held-out loss of a batch by which an adaptation must lower it, or it is undone."""
+        return self.least_gain
+
     def held_out_loss(self, network: Any, batch: Any, generator: Generator) -> Tensor:
         """Return the loss, a scalar, that an adaptation has to lower; otherwise its steps are undone.
 
