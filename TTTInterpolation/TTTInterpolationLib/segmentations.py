@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import slicer
@@ -105,13 +104,7 @@ def writeLabels(segmentation, grid, place, path: str) -> Segments:
     node.SetName(name)
     node.SetAndObserveImageData(image)
     node.SetIJKToRASMatrix(volumes.ijkToRas(grid))
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetFileName(path)
-    storage.SetUseCompression(0)
-    if not storage.WriteData(node):
-        raise InputError(_("{name} could not be written to the temporary folder {folder}: check that the disk is not "
-                           "full, or choose another folder under Advanced.").format(
-                               name=name, folder=os.path.dirname(path)))
+    volumes.write(node, path)
     return Segments(ids, tuple(_withoutRepresentations(own.GetSegment(identity)) for identity in ids))
 
 

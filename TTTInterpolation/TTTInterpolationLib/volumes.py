@@ -63,10 +63,15 @@ def writePhase(node, path: str, frameOf=None) -> None:
     written.SetName(node.GetName())
     written.SetAndObserveImageData(node.GetImageData())
     written.SetIJKToRASMatrix(ijkToRas(node, frameOf))
+    write(written, path)
+
+
+def write(node, path: str) -> None:
+    """Write the voxels and grid of a volume node for the engine; InputError if the file cannot be written."""
     storage = slicer.vtkMRMLNRRDStorageNode()
     storage.SetFileName(path)
     storage.SetUseCompression(0)
-    if not storage.WriteData(written):
+    if not storage.WriteData(node):
         raise InputError(_("{name} could not be written to the temporary folder {folder}: check that the disk is not "
                            "full, or choose another folder under Advanced.").format(
                                name=node.GetName(), folder=os.path.dirname(path)))

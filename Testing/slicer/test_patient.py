@@ -11,27 +11,15 @@ import slicer
 
 import tools
 from ttt4d.weights import names as packaged_weights
-from TTTInterpolationLib import browsing, sequences, volumes
+from TTTInterpolationLib import browsing, sequences
 from TTTInterpolationLib.carry_transfer import carriedOf
 from TTTInterpolationLib.parameters import FillBetween, MapChoice, SliceTask
 
-DATA = os.environ.get("TTT4D_DATA", os.path.join(os.path.dirname(__file__), "..", "..", "..", "shared", "data"))
-PATIENT = os.path.join(DATA, "acdc", "patient066")
 
-
-@pytest.mark.skipif(not os.path.isdir(PATIENT), reason="set TTT4D_DATA to the folder of the real images")
+@pytest.mark.skipif(not os.path.isdir(tools.PATIENT), reason="set TTT4D_DATA to the folder of the real images")
 @pytest.mark.skipif("cardiac" not in packaged_weights(), reason="the cardiac weights are not there")
 def test_a_patient_gets_frames_with_thin_slices_and_a_segmentation_that_moves(panels, scene, shown, tmp_path, capsys):
-    from ttt4d.images.readers import read_sequence
-
-    with open(os.path.join(PATIENT, "Info.cfg"), encoding="utf-8") as file:
-        info = dict(line.split(":") for line in file if ":" in line)
-    phases = read_sequence(os.path.join(PATIENT, "patient066_4d.nii.gz")).phases
-    nodes = []
-    for name in ("ED", "ES"):
-        node = volumes.fromEngine(phases[int(info[name]) - 1])
-        node.SetName(name)
-        nodes.append(scene.AddNode(node))
+    nodes = tools.add_patient(scene)
     panel = panels()
     choices, seconds = panel.choices, {}
     choices.fillBetween, choices.output.frames = FillBetween.both, 3

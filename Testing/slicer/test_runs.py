@@ -16,7 +16,7 @@ import tools
 from tools import contents, turn_until
 from ttt4d.errors import InputError
 from ttt4d.weights import names as packaged_weights
-from TTTInterpolationLib import browsing, dependencies, job, review, sequences, volumes
+from TTTInterpolationLib import browsing, dependencies, job, review, sequences
 from TTTInterpolationLib.inputs import Inputs
 from TTTInterpolationLib.parameters import InputKind, settingsOf
 from TTTInterpolationLib.run import BlockingRun, Callbacks
@@ -299,22 +299,9 @@ def test_the_modules_own_test_passes(scene):
     TTTInterpolation.TTTInterpolationTest().runTest()
 
 
-DATA = os.environ.get("TTT4D_DATA", os.path.join(os.path.dirname(__file__), "..", "..", "..", "shared", "data"))
-PATIENT = os.path.join(DATA, "acdc", "patient066")
-
-
-@pytest.mark.skipif(not os.path.isdir(PATIENT), reason="set TTT4D_DATA to the folder of the real images")
+@pytest.mark.skipif(not os.path.isdir(tools.PATIENT), reason="set TTT4D_DATA to the folder of the real images")
 def test_a_patients_ed_and_es_become_a_playable_sequence(own_work, panels, scene, weights, shown, tmp_path):
-    from ttt4d.images.readers import read_sequence
-
-    with open(os.path.join(PATIENT, "Info.cfg"), encoding="utf-8") as file:
-        info = dict(line.split(":") for line in file if ":" in line)
-    phases = read_sequence(os.path.join(PATIENT, "patient066_4d.nii.gz")).phases
-    nodes = []
-    for name in ("ED", "ES"):
-        node = volumes.fromEngine(phases[int(info[name]) - 1])
-        node.SetName(name)
-        nodes.append(scene.AddNode(node))
+    nodes = tools.add_patient(scene)
     panel = panels()
     assert (panel.choices.phase0, panel.choices.phase1) == tuple(nodes), "the first two volumes are proposed"
     if "cardiac" not in packaged_weights():

@@ -20,6 +20,9 @@ from ttt4d.temporal.phantom import BeatingHeart
 # `mainWindow` for Python, and the host has a `layoutManager` too.
 IN_SLICER = "host" not in sys.modules
 
+DATA = os.environ.get("TTT4D_DATA", os.path.join(os.path.dirname(__file__), "..", "..", "..", "shared", "data"))
+PATIENT = os.path.join(DATA, "acdc", "patient066")
+
 SMALL = Geometry((5, 20, 24), (8.0, 4.0, 4.0), (-46.0, -38.0, -16.0))
 
 
@@ -152,3 +155,19 @@ def run_python(program: str, *arguments: str, options: tuple = (), **environment
                           stderr=subprocess.PIPE, env={**os.environ, "QT_QPA_PLATFORM": "offscreen", **environment})
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def add_patient(scene) -> list:
+    """Add the end-diastole and the end-systole of the patient in `PATIENT` to a scene, and return both nodes."""
+    from ttt4d.images.readers import read_sequence
+    from TTTInterpolationLib import volumes
+
+    with open(os.path.join(PATIENT, "Info.cfg"), encoding="utf-8") as file:
+        info = dict(line.split(":") for line in file if ":" in line)
+    phases = read_sequence(os.path.join(PATIENT, "patient066_4d.nii.gz")).phases
+    nodes = []
+    for name in ("ED", "ES"):
+        node = volumes.fromEngine(phases[int(info[name]) - 1])
+        node.SetName(name)
+        nodes.append(scene.AddNode(node))
+    return nodes

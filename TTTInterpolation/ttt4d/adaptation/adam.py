@@ -14,7 +14,7 @@ import math
 from typing import Any, Dict, Iterable
 
 import torch
-from torch import nn
+from torch import Tensor
 
 # The decay rates of both moments, and what keeps the division finite: those of the paper.
 DECAY = (0.9, 0.999)
@@ -26,14 +26,14 @@ class Adam:
 
     Parameters
     ----------
-    parameters : iterable of nn.Parameter
+    parameters : iterable of Tensor
         Changed in place.
     learning_rate : float
         Largest change of a parameter in a step, about.
 
     Examples
     --------
-    >>> weight = nn.Parameter(torch.tensor([1.0]))
+    >>> weight = torch.tensor([1.0], requires_grad=True)
     >>> adam = Adam([weight], learning_rate=0.1)
     >>> (weight**2).sum().backward()
     >>> adam.step()
@@ -41,7 +41,7 @@ class Adam:
     (0.9, None)
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
+    def __init__(self, parameters: Iterable[Tensor], learning_rate: float) -> None:
         self.parameters, self.learning_rate = list(parameters), learning_rate
         self._moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
         self._counts = [0] * len(self.parameters)

@@ -14,6 +14,7 @@ from typing import List, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from ..adaptation.adam import Adam
 from ..images.smoothing import smooth
 from ..progress import CancelCheck, never, stop_if
 from . import warping
@@ -71,7 +72,7 @@ def window_of(spacing: Sequence[float]) -> List[int]:
 def _ascend(phases: Tensor, start: Tensor, spacing: Sequence[float], steps: int, cancelled: CancelCheck) -> Tensor:
     """Return the velocity after some steps of Adam towards more local correlation."""
     velocity = start.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([velocity], lr=_STEP)
+    optimizer = Adam([velocity], _STEP)
     window = window_of(spacing)
     for _ in range(steps):
         stop_if(cancelled)
@@ -79,7 +80,6 @@ def _ascend(phases: Tensor, start: Tensor, spacing: Sequence[float], steps: int,
             half_way = warping.warp(phases, exponential(torch.cat([-velocity / 2, velocity / 2])))
             alike = local_correlation(half_way[:1], half_way[1:], window).mean()
             loss = _SMOOTHNESS * _roughness(velocity, spacing) - alike
-            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return velocity.detach()
