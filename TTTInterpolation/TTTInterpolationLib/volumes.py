@@ -86,10 +86,7 @@ def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
     axes that are not quite perpendicular. Larger ones raise a RuntimeError.
     """
     node = slicer.vtkMRMLScalarVolumeNode()
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetFileName(path)
-    if not storage.ReadData(node):
-        raise RuntimeError(f"The frame {os.path.basename(path)} could not be read.")
+    _read(node, slicer.vtkMRMLNRRDStorageNode(), path, "frame")
     old, new = like.GetImageData().GetDimensions(), node.GetImageData().GetDimensions()
     more = [b > a for a, b in zip(old, new)]
     spacing = [step * (a - 1) / (b - 1) if isMore else step
@@ -103,23 +100,24 @@ def readFrame(path: str, like) -> "slicer.vtkMRMLScalarVolumeNode":
     return node
 
 
+def _read(node, storage, path: str, kind: str) -> None:
+    """Read a file of the engine into a node; RuntimeError if it cannot be read."""
+    storage.SetFileName(path)
+    if not storage.ReadData(node):
+        raise RuntimeError(f"The {kind} {os.path.basename(path)} could not be read.")
+
+
 def readDisplacement(path: str) -> "slicer.vtkMRMLGridTransformNode":
     """Read a displacement file (vectors in LPS, mm) as a grid transform from parent, outside any scene."""
     node = slicer.vtkMRMLGridTransformNode()
-    storage = slicer.vtkMRMLTransformStorageNode()
-    storage.SetFileName(path)
-    if not storage.ReadData(node):
-        raise RuntimeError(f"The displacement {os.path.basename(path)} could not be read.")
+    _read(node, slicer.vtkMRMLTransformStorageNode(), path, "displacement")
     return node
 
 
 def readLabelMap(path: str) -> "slicer.vtkMRMLLabelMapVolumeNode":
     """Read a label map outside any scene."""
     node = slicer.vtkMRMLLabelMapVolumeNode()
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetFileName(path)
-    if not storage.ReadData(node):
-        raise RuntimeError(f"The label map {os.path.basename(path)} could not be read.")
+    _read(node, slicer.vtkMRMLNRRDStorageNode(), path, "label map")
     return node
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ...adaptation.task import AuxiliaryTask
-from .. import classical
 from ..inference import interpolate
 from ..network.through_plane import ThroughPlaneNetwork
 from ..profile import FWHM_PER_SIGMA
@@ -99,11 +98,6 @@ def place(size: int, wanted: int, generator: Generator) -> slice:
     wanted = min(size, wanted)
     start = integer(0, size - wanted, generator)
     return slice(start, start + wanted)
-
-
-def upsampled(slices: Tensor, count: int) -> Tensor:
-    """Interpolate slices (k, j, i) classically to `count` evenly spaced ones with the same ends."""
-    return classical.pchip(slices, torch.linspace(0, len(slices) - 1, count, device=slices.device))
 
 
 def patch(stack: SliceStack, generator: Generator, slices: int = 9, edge: int = 32) -> Tensor:
