@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import time
 from typing import Any, Dict, List
@@ -225,6 +226,23 @@ def test_after_every_disturbance_a_rerun_gives_the_results_of_an_undisturbed_run
     calm_content, content = content_of(calm), content_of(results)
     assert len(content) == 14 and content == calm_content
     assert not (results / ".ttt4d").exists()
+
+
+def test_what_a_killed_process_left_of_a_done_case_goes_with_the_next_run_and_what_a_living_one_holds_stays(
+        tmp_path, weights):
+    make_cohort(tmp_path / "cases", 1)
+    state = tmp_path / "results" / ".ttt4d"
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name, process in (("p0", dead.pid), ("other", os.getpid())):
+        (state / f"{name}.part").mkdir(parents=True)
+        (state / f"{name}.part" / f"{name}.json").touch()
+        (state / f"{name}.claim").write_text(json.dumps({"host": socket.gethostname(), "process": process}))
+    for _ in range(2):  # computed by the first run, done before the second
+        assert cli.run(["batch", str(tmp_path / "cases"), str(tmp_path / "results"), *QUICK, *weights]) == 0
+        assert sorted(path.name for path in state.iterdir()) == ["other.claim", "other.part"]
+        (state / "p0.part").mkdir()
+    assert (state / "other.part" / "other.json").exists()
 
 
 def test_a_case_that_ends_its_process_twice_is_a_row_and_the_others_go_on(tmp_path, weights, start):

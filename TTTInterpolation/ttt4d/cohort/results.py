@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence
 
@@ -13,6 +14,7 @@ from ..settings import SettingsBase
 from ..through_plane.settings import SliceRunSettings
 from ..weights import checksum, locate
 from .cases import Case
+from .claims import claimed
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 # What is in progress, and which cases failed, lies in a hidden folder within the results.
@@ -182,6 +184,15 @@ def as_reported(settings: Any) -> Dict[str, Any]:
 
 
 def clear_state(folder: str) -> None:
-    """Remove the hidden folder of the results where nothing is left in it."""
+    """Remove what processes that were killed have left in the hidden folder of the results, and the folder if empty.
+
+    A case that a living process computes is left alone: what is removed is claimed first.
+    """
+    state = os.path.join(folder, STATE)
+    names = os.listdir(state) if os.path.isdir(state) else []
+    for case in sorted({os.path.splitext(name)[0] for name in names if name.endswith((".part", ".claim"))}):
+        with contextlib.suppress(OSError), claimed(os.path.join(state, f"{case}.claim")) as mine:
+            if mine:
+                shutil.rmtree(os.path.join(state, f"{case}.part"), ignore_errors=True)
     with contextlib.suppress(OSError):
-        os.rmdir(os.path.join(folder, STATE))
+        os.rmdir(state)

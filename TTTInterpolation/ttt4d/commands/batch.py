@@ -92,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("Interrupted: what is done is whole, and the same command goes on from there.", file=sys.stderr)
         return EXIT_INTERRUPTED
-    clear_state(arguments.results)
+    finally:
+        clear_state(arguments.results)
     if part.count == 1:
         write_page(rows_of_results(arguments.results), arguments.results)
     else:
