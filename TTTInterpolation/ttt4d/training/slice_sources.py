@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -56,9 +56,15 @@ def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]
     found = []
     for row in rows:
         array, spacing = read(folder / f"{row['name']}.nii.gz")
-        # Ten brains of one kind must not outweigh what is there once.
-        found.append(Source(row["name"], scaled(array), spacing, weight=1.0 if "oasis" in row["name"] else 3.0))
+        found.append(Source(row["name"], scaled(array), spacing, weight=_weight(row)))
     return found
+
+
+def _weight(row: Mapping[str, str]) -> float:
+    """Return how often a volume is drawn: ten brains of one kind must not outweigh what is there once, such as CT."""
+    if "oasis" in row["name"]:
+        return 0.5
+    return 5.0 if row["kind"] == "ct" else 2.0
 
 
 def films(folder: Path) -> List[Source]:
