@@ -119,7 +119,7 @@ class AdaptationSettings(SettingsBase):
     iterations : int, optional
         Gradient steps on each pair ("naive": passes over all pairs). None takes the task's own number.
     learning_rate : float, optional
-        Learning rate of these steps. None takes the task's own.
+        Learning rate of these steps. None takes that of the weights for this task, or else the task's own.
 
     Raises
     ------
@@ -136,8 +136,8 @@ class AdaptationSettings(SettingsBase):
                          choice="scheme")
     iterations: Optional[int] = option(None, "gradient steps (default: the task's own)", metavar="N", least=1,
                                        most=10000)
-    learning_rate: Optional[float] = option(None, "of the steps (default: the task's own)", metavar="X", above=0,
-                                            most=1)
+    learning_rate: Optional[float] = option(None, "of the steps (default: that of the weights, or the task's own)",
+                                            metavar="X", above=0, most=1)
 
 
 ADAPTATION = "adaptation to the patient"

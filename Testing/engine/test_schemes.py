@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from ttt4d.adaptation.schemes import LOOPS, Adaptation
+from ttt4d.settings import AdaptationSettings
+from ttt4d.temporal import models
 from ttt4d.temporal.auxiliary import TASKS, task_class
 from ttt4d.temporal.auxiliary.reconstruction import Reconstruction
 from ttt4d.temporal.network.interpolator import InterpolationNetwork
 from ttt4d.temporal.phase_pair import PhasePair
+from ttt4d.weights.model import Model
 
 STRIDES = [(1, 1, 1), (1, 2, 2), (1, 2, 2)]
 ITERATIONS = 3
@@ -77,6 +80,18 @@ def test_no_gradient_is_computed_for_h(adaptation, batches, name):
     a = adaptation(task_class(name))
     a.learn([(0, batches[0])])
     assert all(p.grad is None for part in (a.network.motion, a.network.refinement) for p in part.parameters())
+
+
+def test_the_learning_rate_is_the_users_else_that_of_the_weights_else_the_tasks_own(small_weights):
+    model = models.load(small_weights)
+    told = Model(model.network, model.tasks, {**model.card, "learning_rates": {"agreement": 0.5}})
+
+    def learning_rate(model, **values) -> float:
+        return Adaptation.of(model, AdaptationSettings(**values), torch.device("cpu"), 0).learning_rate
+
+    own = task_class("agreement").learning_rate
+    assert [learning_rate(model), learning_rate(told), learning_rate(told, learning_rate=0.25)] == [own, 0.5, 0.25]
+    assert learning_rate(told, auxiliary="rotation") == task_class("rotation").learning_rate
 
 
 def test_the_loss_falls(adaptation, batches):

@@ -87,7 +87,8 @@ class Adaptation:
         model : Model
             The base weights w0; it stays as it is.
         settings : AdaptationSettings
-            The task, and its iterations and learning rate where they are not the task's own.
+            The task, and its iterations and learning rate where the user chooses them. Else the learning rate is that
+            which the card of the weights names for the task, or the task's own.
         device : torch.device
             Where the network runs.
         seed, on_step
@@ -100,8 +101,9 @@ class Adaptation:
         """
         check_task(model, settings)
         task = copy.deepcopy(model.tasks[settings.auxiliary]).to(device)
-        return cls(copy.deepcopy(model.network).to(device), task, settings.iterations or task.iterations,
-                   settings.learning_rate or task.learning_rate, seed, on_step)
+        learning_rate = settings.learning_rate or model.learning_rates.get(settings.auxiliary, task.learning_rate)
+        return cls(copy.deepcopy(model.network).to(device), task, settings.iterations or task.iterations, learning_rate,
+                   seed, on_step)
 
     def restart(self) -> None:
         """Go back to w0 bit for bit; the optimiser and the random draws start again too."""

@@ -25,7 +25,7 @@ class Model:
     tasks : dict of str to nn.Module
         The auxiliary tasks by name.
     card : dict
-        What the file says of itself: name, data, licence, date, stages, figures.
+        What the file says of itself: name, data, licence, date, stages, figures, and `learning_rates` by task.
     """
 
     network: Any  # nn.Module would hide the methods that each axis adds
@@ -36,6 +36,11 @@ class Model:
     def modules(self) -> nn.ModuleDict:
         """All that has weights, by the names they have in a file."""
         return nn.ModuleDict({"network": self.network, **self.tasks})
+
+    @property
+    def learning_rates(self) -> Dict[str, float]:
+        """The learning rate of each task that these weights adapt best with, where it is not the task's own."""
+        return dict(self.card.get("learning_rates", {}))
 
 
 def mean_model(models: Sequence[Model]) -> Model:

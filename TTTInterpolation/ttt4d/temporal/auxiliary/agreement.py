@@ -11,7 +11,7 @@ References
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import List, Sequence
 
 import numpy as np
 import torch
@@ -45,17 +45,19 @@ class Agreement(AuxiliaryTask):
     def loss(self, network: InterpolationNetwork, batch: PhasePair, generator: Generator) -> Tensor:
         """Return 1 - LNCC and the penalty; see `AuxiliaryTask.loss`."""
         moment = 0.05 + 0.9 * torch.rand((), generator=generator).item()
-        return self.disagreement(network, where_they_differ(batch), moment)
+        box = where_they_differ(batch)
+        return self.disagreement(network, network.features(box.phases, box.strides), box, moment)
 
     def held_out_loss(self, network: InterpolationNetwork, batch: PhasePair, generator: Generator) -> Tensor:
         """Return the mean of the loss at fixed times; see `AuxiliaryTask.held_out_loss`."""
         box = where_they_differ(batch)
-        return torch.stack([self.disagreement(network, box, moment) for moment in self.evidence]).mean()
+        features = network.features(box.phases, box.strides)
+        return torch.stack([self.disagreement(network, features, box, moment) for moment in self.evidence]).mean()
 
-    def disagreement(self, network: InterpolationNetwork, batch: PhasePair, moment: float) -> Tensor:
-        """Return 1 - LNCC and the penalty at one moment, which is reached from both phases."""
+    def disagreement(self, network: InterpolationNetwork, features: List[Tensor], batch: PhasePair, moment: float
+                     ) -> Tensor:
+        """Return 1 - LNCC and the penalty at one moment, which is reached from both phases; features are those of f."""
         # Phase 0 to 1 as the first item of the batch, 1 to 0 as the second.
-        features = network.features(batch.phases, batch.strides)
         estimate = network.move(features, [level.flip(0) for level in features],
                                 batch.phases.new_tensor([moment, 1 - moment]))
         fine = [patch > 1 for patch in patch_size(batch.strides)]  # slices that are never halved are thick
