@@ -117,9 +117,10 @@ class AdaptationSettings(SettingsBase):
     scheme : str
         "naive", "online" or "mini-batch". They differ only where there is more than one pair of phases.
     iterations : int, optional
-        Gradient steps on each pair ("naive": passes over all pairs). None takes the task's own number.
+        Gradient steps on each pair ("naive": passes over all pairs). None takes the number of the weights for this
+        task, or the task's own.
     learning_rate : float, optional
-        Learning rate of these steps. None takes that of the weights for this task, or else the task's own.
+        Learning rate of these steps. None takes that of the weights for this task, or the task's own.
 
     Raises
     ------
@@ -134,8 +135,8 @@ class AdaptationSettings(SettingsBase):
     auxiliary: str = auxiliary_option(DEFAULT_AUXILIARY, TASKS)
     scheme: str = option("online", f"for sequences: {', '.join(SCHEMES)}", metavar="NAME", choices=SCHEMES,
                          choice="scheme")
-    iterations: Optional[int] = option(None, "gradient steps (default: the task's own)", metavar="N", least=1,
-                                       most=10000)
+    iterations: Optional[int] = option(None, "gradient steps (default: those of the weights, or the task's own)",
+                                       metavar="N", least=1, most=10000)
     learning_rate: Optional[float] = option(None, "of the steps (default: that of the weights, or the task's own)",
                                             metavar="X", above=0, most=1)
 

@@ -82,16 +82,20 @@ def test_no_gradient_is_computed_for_h(adaptation, batches, name):
     assert all(p.grad is None for part in (a.network.motion, a.network.refinement) for p in part.parameters())
 
 
-def test_the_learning_rate_is_the_users_else_that_of_the_weights_else_the_tasks_own(small_weights):
+def test_the_steps_are_the_users_else_those_of_the_weights_else_the_tasks_own(small_weights):
     model = models.load(small_weights)
-    told = Model(model.network, model.tasks, {**model.card, "learning_rates": {"agreement": 0.5}})
+    best = {"agreement": {"iterations": 9, "learning_rate": 0.5}}
+    told = Model(model.network, model.tasks, {**model.card, "adaptation": best})
 
-    def learning_rate(model, **values) -> float:
-        return Adaptation.of(model, AdaptationSettings(**values), torch.device("cpu"), 0).learning_rate
+    def steps(model, **values) -> tuple:
+        adaptation = Adaptation.of(model, AdaptationSettings(**values), torch.device("cpu"), 0)
+        return adaptation.iterations, adaptation.learning_rate
 
-    own = task_class("agreement").learning_rate
-    assert [learning_rate(model), learning_rate(told), learning_rate(told, learning_rate=0.25)] == [own, 0.5, 0.25]
-    assert learning_rate(told, auxiliary="rotation") == task_class("rotation").learning_rate
+    own = task_class("agreement")
+    assert steps(model) == (own.iterations, own.learning_rate)
+    assert steps(told) == (9, 0.5)
+    assert steps(told, iterations=2) == (2, 0.5) and steps(told, learning_rate=0.25) == (9, 0.25)
+    assert steps(told, auxiliary="rotation") == steps(model, auxiliary="rotation")
 
 
 def test_the_loss_falls(adaptation, batches):

@@ -87,8 +87,8 @@ class Adaptation:
         model : Model
             The base weights w0; it stays as it is.
         settings : AdaptationSettings
-            The task, and its iterations and learning rate where the user chooses them. Else the learning rate is that
-            which the card of the weights names for the task, or the task's own.
+            The task, and its iterations and learning rate where the user chooses them. Else they are those that the
+            card of the weights names for the task, or the task's own.
         device : torch.device
             Where the network runs.
         seed, on_step
@@ -101,9 +101,10 @@ class Adaptation:
         """
         check_task(model, settings)
         task = copy.deepcopy(model.tasks[settings.auxiliary]).to(device)
-        learning_rate = settings.learning_rate or model.learning_rates.get(settings.auxiliary, task.learning_rate)
-        return cls(copy.deepcopy(model.network).to(device), task, settings.iterations or task.iterations, learning_rate,
-                   seed, on_step)
+        best = {"iterations": task.iterations, "learning_rate": task.learning_rate,
+                **model.adaptation(settings.auxiliary)}
+        return cls(copy.deepcopy(model.network).to(device), task, settings.iterations or best["iterations"],
+                   settings.learning_rate or best["learning_rate"], seed, on_step)
 
     def restart(self) -> None:
         """Go back to w0 bit for bit; the optimiser and the random draws start again too."""

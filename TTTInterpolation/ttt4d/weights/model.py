@@ -25,7 +25,7 @@ class Model:
     tasks : dict of str to nn.Module
         The auxiliary tasks by name.
     card : dict
-        What the file says of itself: name, data, licence, date, stages, figures, and `learning_rates` by task.
+        What the file says of itself: name, data, licence, date, stages, figures, `adaptation`.
     """
 
     network: Any  # nn.Module would hide the methods that each axis adds
@@ -37,10 +37,9 @@ class Model:
         """All that has weights, by the names they have in a file."""
         return nn.ModuleDict({"network": self.network, **self.tasks})
 
-    @property
-    def learning_rates(self) -> Dict[str, float]:
-        """The learning rate of each task that these weights adapt best with, where it is not the task's own."""
-        return dict(self.card.get("learning_rates", {}))
+    def adaptation(self, task: str) -> Dict[str, Any]:
+        """Return the `iterations` and `learning_rate` that these weights adapt best with by a task; may be empty."""
+        return dict(self.card.get("adaptation", {}).get(task, {}))
 
 
 def mean_model(models: Sequence[Model]) -> Model:
