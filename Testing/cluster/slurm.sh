@@ -26,7 +26,7 @@ stop() {
 
 configure() {
     # config_overrides: the file, not the computer, tells the number of processors. cred_expire: a requeued job waits
-    # as long as a credential holds before it starts again.
+    # as long as a credential holds before it starts again. The timeouts leave a busy computer time to answer.
     cat >"$SLURM_CONF" <<END
 ClusterName=ttt4d
 SlurmctldHost=$(hostname -s)(127.0.0.1)
@@ -35,7 +35,7 @@ SlurmdPort=$(($1 + 1))
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/munge.socket,cred_expire=30
+AuthInfo=socket=$folder/munge.socket,cred_expire=60
 CryptoType=crypto/munge
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool
@@ -53,7 +53,11 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=1
-KillWait=5
+KillWait=15
+MessageTimeout=100
+TCPTimeout=60
+BatchStartTimeout=300
+SlurmdTimeout=900
 SchedulerParameters=sched_interval=2
 NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=${TTT4D_SLURM_CPUS:-2} State=UNKNOWN
 PartitionName=main Nodes=$(hostname -s) Default=YES MaxTime=INFINITE State=UP
@@ -72,7 +76,7 @@ start() {
         --log-file="$folder/munged.log" --seed-file="$folder/munge.seed"
     slurmctld
     slurmd
-    for _ in $(seq 300); do
+    for _ in $(seq 3000); do
         case "$(sinfo -h -o %T 2>/dev/null || true)" in idle*|mixed*) echo "$SLURM_CONF"; return ;; esac
         sleep 0.2
     done

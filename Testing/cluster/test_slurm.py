@@ -6,6 +6,7 @@ With TTT4D_COHORT=40 it is the measurement of the documentation.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -19,6 +20,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from ttt4d.cohort.claims import claimed
 from ttt4d.images.resampling import to_sitk
 from ttt4d.images.volume import Geometry
 from ttt4d.temporal import models
@@ -29,6 +31,8 @@ from ttt4d.weights.files import save
 HERE = Path(__file__).parent
 ENGINE = HERE.parents[1] / "TTTInterpolation"
 COUNT = int(os.environ.get("TTT4D_COHORT", 8))
+# Seconds after which the test has waited in vain: a busy machine takes minutes to start the tasks.
+PATIENCE = 3000.0
 GRID = Geometry((5, 24, 24), (8.0, 5.0, 5.0), (-60.0, -60.0, -16.0))
 
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -74,22 +78,25 @@ def running(environment) -> list:
     return sorted(found)
 
 
-def until(condition, seconds: float = 900.0) -> None:
-    deadline = time.monotonic() + seconds
+def until(condition) -> None:
+    limit = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.1)
 
 
 def test_an_array_of_four_is_whole_though_one_task_is_cancelled_and_one_is_requeued(slurm, cohort):
     results = cohort / "results"
-    command = subprocess.Popen(batch(cohort, "--slurm", "tasks=4", "time=30"), env=slurm, cwd=cohort, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until(lambda: len(list(results.glob("*.json"))) >= 1 and len(running(slurm)) == 2)
-    cancelled, requeued = running(slurm)
-    subprocess.run(["scancel", cancelled], env=slurm, check=True)
-    subprocess.run(["scontrol", "requeue", requeued], env=slurm, check=True)  # what a preemption does
-    out, err = command.communicate(timeout=3000)
+    with contextlib.ExitStack() as held:  # the last case of each task, so that none ends before it is disturbed
+        for n in range(COUNT - 4, COUNT):
+            held.enter_context(claimed(str(results / ".ttt4d" / f"p{n:03d}.claim")))
+        command = subprocess.Popen(batch(cohort, "--slurm", "tasks=4", "time=60"), env=slurm, cwd=cohort, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        until(lambda: command.poll() is not None or (any(results.glob("*.json")) and len(running(slurm)) == 2))
+        cancelled, requeued = running(slurm)
+        subprocess.run(["scancel", cancelled], env=slurm, check=True)
+        subprocess.run(["scontrol", "requeue", requeued], env=slurm, check=True)  # what a preemption does
+    out, err = command.communicate(timeout=PATIENCE)
     print(out)
     assert command.returncode == 0, err
     assert out.count("Slurm array") == 2, "the cases of the cancelled task were submitted again"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from shell import SMALL, files_in
+from shell import PATIENCE, SMALL, files_in
 from ttt4d.commands import cli
 from ttt4d.images.resampling import to_sitk
 from ttt4d.images.volume import Volume
@@ -287,7 +287,7 @@ def test_an_incomplete_command_gets_one_sentence_instead_of_the_usage(arguments,
 def test_the_command_itself_prints_one_sentence_and_exits_with_2(tmp_path, pair, start):
     before = files_in(tmp_path)
     child = start("-m", "ttt4d", "interpolate", *pair, "-o", "out.seq.nrrd", "--frames", "0")
-    out, err = child.communicate(timeout=120)
+    out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, out) == (2, b"")
     assert_one_sentence(err.decode())
     assert files_in(tmp_path) == before
@@ -302,7 +302,7 @@ def test_a_disk_that_gets_full_is_said_in_one_sentence_and_leaves_nothing(output
     child = start("-m", "ttt4d", "interpolate", *pair, "-o", output, "--weights", small_weights, "--auxiliary", "none",
                   "--displacements", "motion", "--report", "report.json",
                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 2, err
     assert_one_sentence(err.decode())
     assert "make room" in err.decode()

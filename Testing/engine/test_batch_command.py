@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from shell import SMALL, files_in, written
+from shell import PATIENCE, SMALL, files_in, until, written
+from ttt4d.cohort.claims import STALE_SECONDS
 from ttt4d.commands import cli
 from ttt4d.images.resampling import to_sitk
 from ttt4d.temporal.phantom import beating_heart
@@ -28,7 +29,7 @@ COUNT = int(os.environ.get("TTT4D_COHORT", 12))
 BAD = 5 if COUNT >= 100 else 2
 QUICK = ["--frames", "1", "--iterations", "1"]
 # Long enough for a disturbance to find a case in the middle.
-SLOWER = ["--frames", "1", "--iterations", "60"]
+SLOWER = ["--frames", "1", "--iterations", "12"]
 
 
 def make_cohort(folder, count: int, bad: int = 0) -> None:
@@ -104,7 +105,7 @@ def test_parts_that_run_at_once_and_twice_do_each_case_once_and_need_nothing_but
     make_cohort(cases, 5)
     children = [start("-m", "ttt4d", "batch", str(cases), str(results), *QUICK, *weights, "--part", part)
                 for part in ("1/2", "2/2", "2/2")]
-    said = [child.communicate(timeout=900)[0].decode() for child in children]
+    said = [child.communicate(timeout=PATIENCE)[0].decode() for child in children]
     assert [child.returncode for child in children] == [0, 0, 0]
     for n in range(5):
         assert sum(f"p{n}: done in" in text for text in said) == 1
@@ -143,38 +144,46 @@ def test_arguments_that_make_no_sense_are_refused_before_anything_is_made(argume
 # -- disturbances ------------------------------------------------------------------------------------------------------
 
 
-def until(condition, seconds: float = 600.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
+def reports(results) -> List[str]:
+    return sorted(path.stem for path in results.glob("*.json"))
+
+
+def holders(results) -> Dict[str, int]:
+    """The cases that are computed, and their processes."""
+    return {file.parent.stem: int(file.name.partition("-")[0]) for file in (results / ".ttt4d").glob("*.claim/*")}
+
+
+def stop(process: int) -> None:
+    os.kill(process, signal.SIGSTOP)
+    until(lambda: state_of(process) in "TZ")
+
+
+def stopped_in_mid_case(results, child: subprocess.Popen, done: int = 0, without: int = 0) -> int:
+    """The process that computes a case, stopped before the case is done, once so many others are."""
+    while True:
+        assert child.poll() is None, "nothing is in the middle any more"
+        for case, process in holders(results).items() if len(reports(results)) >= done else ():
+            if process not in (child.pid, without) and (results / ".ttt4d" / f"{case}.part").exists():
+                stop(process)
+                if holders(results).get(case) == process and case not in reports(results):
+                    return process
+                os.kill(process, signal.SIGCONT)
         time.sleep(0.01)
 
 
-def claimed_by(results, done: int = 1) -> int:
-    """The process that computes a case, once some are done."""
-    found: List[int] = []
-
-    def one() -> bool:
-        for path in (results / ".ttt4d").glob("*.claim") if len(list(results.glob("*.json"))) >= done else ():
-            try:
-                found.append(json.loads(path.read_text())["process"])
-            except (OSError, ValueError):
-                pass
-        return bool(found)
-
-    until(one)
-    return found[0]
-
-
-def is_gone(process: int) -> bool:
+def state_of(process: int) -> str:
+    """As Linux tells it: R, S or D where it lives, T where it is stopped, Z where it is gone."""
     try:
         with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "Z"
+            return file.read().rpartition(")")[2].split()[0]
     except OSError:
-        return True
+        return "Z"
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks at processes the way Linux shows them")
+linux = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks at processes as Linux shows them")
+
+
+@linux
 def test_after_every_disturbance_a_rerun_gives_the_results_of_an_undisturbed_run(tmp_path, weights, start):
     cases, results, calm = tmp_path / "cases", tmp_path / "results", tmp_path / "calm"
     make_cohort(cases, 7)
@@ -183,49 +192,137 @@ def test_after_every_disturbance_a_rerun_gives_the_results_of_an_undisturbed_run
         return start("-m", "ttt4d", "batch", str(cases), str(folder), *SLOWER, *weights, **options)
 
     def whole() -> int:
-        """How many results there are, each of them with a report and readable."""
+        """How many reports there are, each with all that it tells of; other files are whole, and of one case at most.
+
+        Those are of a process that was killed between putting a result and its report in place.
+        """
         names = sorted(path.name for path in results.iterdir() if path.name.startswith("p"))
-        made = {name.partition(".")[0] for name in names}
-        assert names == sorted(f"{name}{ending}" for name in made for ending in (".json", ".png", ".seq.nrrd"))
-        return len(content_of(results)) // 2
+        made = reports(results)
+        assert {f"{name}{ending}" for name in made for ending in (".json", ".png", ".seq.nrrd")} <= set(names)
+        assert len({name.partition(".")[0] for name in names} - set(made)) <= 1
+        content = content_of(results)
+        return sum(name.endswith(".json") for name in content)
 
     undisturbed = batch(calm)
     # A full disk: no file may grow beyond a few kilobytes.
     full = batch(results, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)))
-    assert b"The disk is full" in full.communicate(timeout=900)[0]
-    assert full.returncode == 1 and whole() == 0
+    assert b"The disk is full" in full.communicate(timeout=PATIENCE)[0]
+    assert full.returncode == 1 and whole() == 0 and not list(results.glob("p*"))
 
-    # kill -9 of the command: its worker ends by itself.
+    # kill -9 of the command, stopped so that it hands out no more: its worker ends by itself.
     killed = batch(results)
-    worker = claimed_by(results)
+    worker = stopped_in_mid_case(results, killed, 1)
+    stop(killed.pid)
+    os.kill(worker, signal.SIGCONT)
     killed.kill()
-    until(lambda: is_gone(worker), 60)
+    until(lambda: state_of(worker) == "Z")
     done = whole()
     assert 1 <= done < 7
 
-    # SIGTERM: everything ends within seconds.
+    # SIGTERM: everything ends within seconds, and the case in the middle is not waited for.
     ended = batch(results)
-    worker = claimed_by(results, done + 1)
-    began = time.monotonic()
+    worker = stopped_in_mid_case(results, ended, done + 1)
+    done, began = whole(), time.monotonic()
     ended.send_signal(signal.SIGTERM)
-    assert b"Interrupted" in ended.communicate(timeout=120)[1]
-    assert ended.returncode == 130 and time.monotonic() - began < 60 and is_gone(worker)
-    done = whole()
+    assert b"Interrupted" in ended.communicate(timeout=PATIENCE)[1]
+    assert ended.returncode == 130 and time.monotonic() - began < 60 and state_of(worker) == "Z"
+    assert whole() == done < 7
     assert not list((results / ".ttt4d").glob("*.part")) and not list((results / ".ttt4d").glob("*.claim"))
 
     # kill -9 of a worker: its case is computed on a smaller canvas, and on the full one by a rerun.
     hurt = batch(results)
-    os.kill(claimed_by(results, done), signal.SIGKILL)
-    out, _ = hurt.communicate(timeout=900)
+    os.kill(stopped_in_mid_case(results, hurt, done), signal.SIGKILL)
+    out, _ = hurt.communicate(timeout=PATIENCE)
     assert hurt.returncode == 0 and out.decode().count("smaller canvas") == 1 and whole() == 7
     assert [row["status"] for row in summary_of(results)].count("done") == 7 - done
 
     last = batch(results)
-    assert last.communicate(timeout=900)[0].count(b": done in") == 1 and last.returncode == 0
-    undisturbed.communicate(timeout=900)
+    assert last.communicate(timeout=PATIENCE)[0].count(b": done in") == 1 and last.returncode == 0
+    undisturbed.communicate(timeout=PATIENCE)
     calm_content, content = content_of(calm), content_of(results)
     assert len(content) == 14 and content == calm_content
     assert not (results / ".ttt4d").exists()
+
+
+@linux
+def test_a_part_that_slept_while_another_took_its_case_over_skips_it(tmp_path, weights, start):
+    cases, results = tmp_path / "cases", tmp_path / "results"
+    make_cohort(cases, 1)
+    command = ["-m", "ttt4d", "batch", str(cases), str(results), *SLOWER, *weights, "--part", "1/1"]
+    slept = start(*command)
+    worker = stopped_in_mid_case(results, slept)
+    claim, = (results / ".ttt4d").glob("p0.claim/*")
+    os.utime(claim, (0, time.time() - STALE_SECONDS - 5))
+    other = start(*command)
+    out, _ = other.communicate(timeout=PATIENCE)
+    assert other.returncode == 0 and b"p0: done" in out
+    times = {path: os.path.getmtime(path) for path in results.glob("p0.*")}
+    os.kill(worker, signal.SIGCONT)
+    out, _ = slept.communicate(timeout=PATIENCE)
+    assert slept.returncode == 0 and b"p0: skipped" in out
+    assert times == {path: os.path.getmtime(path) for path in results.glob("p0.*")}
+    assert not (results / ".ttt4d").exists()
+
+
+KILLED_AT = """
+import os, signal, sys
+import PIL.Image, SimpleITK  # once, before all forks, as the network
+from ttt4d.cohort.cases import find_cases
+from ttt4d.cohort.one_case import compute, loaded
+from ttt4d.cohort.results import Plan, Row, clear_state
+from ttt4d.settings import InterpolationSettings
+
+cases, results, weights = sys.argv[1:]
+case, = find_cases(cases)
+STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.utime")
+
+def plan(frames):
+    return Plan.of(results, InterpolationSettings.from_json({
+        "frames": frames, "weights": weights, "device": "cpu", "adaptation": {"auxiliary": "none"}}))
+
+def run(frames, last):
+    left = [last]
+    def step(event, arguments):
+        if event in STEPS and str(arguments[0]).startswith(results):
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    made = os.fork()
+    if made:
+        return os.waitpid(made, 0)[1]
+    sys.addaudithook(step)
+    row = compute(case, plan(frames))
+    clear_state(results)
+    os._exit(0 if row is not None and row.status == "done" else 1)
+
+loaded(plan(1).settings)
+last, ended = 0, 9
+while ended == 9:
+    plan(1).note_failure(Row(case.name, "failed"), case)
+    ended = run(1 + last % 2, last)  # each time with other settings than the files that are there were made with
+    print(last, ended, flush=True)
+    last += 1
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_process_may_be_killed_before_any_step_and_no_report_tells_of_other_files(tmp_path, small_weights, start):
+    make_cohort(tmp_path / "cases", 1)
+    results = tmp_path / "results"
+    child = start("-c", KILLED_AT, str(tmp_path / "cases"), str(results), small_weights, bufsize=0)
+    kills = 0
+    for line in child.stdout:
+        kills, ended = map(int, line.split())
+        failed = (results / ".ttt4d" / "p0.failed.json").exists()
+        if (results / "p0.json").exists():
+            frames = json.loads((results / "p0.json").read_text())["settings"]["frames"]
+            image = sitk.ReadImage(str(results / "p0.seq.nrrd"))
+            assert image.GetNumberOfComponentsPerPixel() == 2 + frames, kills
+            assert failed or frames == 1 + kills % 2, kills
+        child.stdin.write(b"\n")
+    assert child.wait() == 0 and ended == 0, child.stderr.read().decode()
+    assert kills > 20 and files_in(results) == ["p0.json", "p0.png", "p0.seq.nrrd"]
 
 
 def test_what_a_killed_process_left_of_a_done_case_goes_with_the_next_run_and_what_a_living_one_holds_stays(
@@ -237,7 +334,8 @@ def test_what_a_killed_process_left_of_a_done_case_goes_with_the_next_run_and_wh
     for name, process in (("p0", dead.pid), ("other", os.getpid())):
         (state / f"{name}.part").mkdir(parents=True)
         (state / f"{name}.part" / f"{name}.json").touch()
-        (state / f"{name}.claim").write_text(json.dumps({"host": socket.gethostname(), "process": process}))
+        (state / f"{name}.claim").mkdir()
+        (state / f"{name}.claim" / f"{process}-x-{socket.gethostname()}").touch()
     for _ in range(2):  # computed by the first run, done before the second
         assert cli.run(["batch", str(tmp_path / "cases"), str(tmp_path / "results"), *QUICK, *weights]) == 0
         assert sorted(path.name for path in state.iterdir()) == ["other.claim", "other.part"]
@@ -245,15 +343,15 @@ def test_what_a_killed_process_left_of_a_done_case_goes_with_the_next_run_and_wh
     assert (state / "other.part" / "other.json").exists()
 
 
+@linux
 def test_a_case_that_ends_its_process_twice_is_a_row_and_the_others_go_on(tmp_path, weights, start):
     cases, results = tmp_path / "cases", tmp_path / "results"
     make_cohort(cases, 2)
-    child = start("-m", "ttt4d", "batch", str(cases), str(results), "--frames", "1", "--iterations", "100", *weights)
-    first = claimed_by(results, 0)
+    child = start("-m", "ttt4d", "batch", str(cases), str(results), *SLOWER, *weights)
+    first = stopped_in_mid_case(results, child)
     os.kill(first, signal.SIGKILL)
-    until(lambda: claimed_by(results, 0) != first)
-    os.kill(claimed_by(results, 0), signal.SIGKILL)
-    out, _ = child.communicate(timeout=900)
+    os.kill(stopped_in_mid_case(results, child, without=first), signal.SIGKILL)
+    out, _ = child.communicate(timeout=PATIENCE)
     assert child.returncode == 1
     rows = summary_of(results)
     assert [row["status"] for row in rows] == ["failed", "done"]

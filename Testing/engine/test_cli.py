@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from shell import SMALL, files_in
+from shell import PATIENCE, SMALL, files_in, until
 from ttt4d.commands import cli
 from ttt4d.commands.job import Job
 from ttt4d.commands.progress_bar import ProgressBar
@@ -243,7 +244,7 @@ def test_an_interrupt_in_mid_run_leaves_nothing_behind_and_exits_with_130(names,
     time.sleep(0.2)
     for name in names:
         child.send_signal(getattr(signal, name))
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=PATIENCE)
     assert (child.returncode, out) == (130, b"")
     assert err == b"ttt4d: Interrupted: nothing was written.\n"
     assert files_in(tmp_path) == before
@@ -256,7 +257,7 @@ def test_what_nohup_has_started_outlives_its_terminal(tmp_path, pair, start, sma
                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     until(lambda: len(files_in(tmp_path)) > len(before))
     child.send_signal(signal.SIGHUP)
-    child.communicate(timeout=60)
+    child.communicate(timeout=PATIENCE)
     assert child.returncode == 0 and "out.seq.nrrd" in files_in(tmp_path)
 
 
@@ -298,16 +299,17 @@ def test_progress_never_falls_and_ends_at_one(pair, small_weights):
     assert sorted(set(stages), key=stages.index) == ["reading", "adaptation", "interpolation", "writing"]
 
 
-def test_the_bar_shows_the_stage_and_the_remaining_time(tmp_path):
+def test_the_bar_shows_the_stage_and_the_remaining_time(tmp_path, monkeypatch):
+    seconds = iter(range(0, 100, 7))
+    monkeypatch.setattr("ttt4d.progress.clock", SimpleNamespace(monotonic=lambda: next(seconds)))
     with open(tmp_path / "terminal", "w+", encoding="utf-8") as terminal:
         with ProgressBar(terminal, disable=False) as show:
             for step in range(2, 6):
                 show(Progress("adaptation", step / 10, "Adapting to the patient"))
-                time.sleep(0.01)
         terminal.seek(0)
         shown = terminal.read()
     assert "adaptation: Adapting to the patient  50%" in shown
-    assert "about 0 s left" in shown
+    assert "about 35 s left" in shown, "7 s for each tenth, and five are left"
 
 
 def test_a_request_is_the_same_after_a_journey_through_json():
@@ -334,10 +336,10 @@ def test_info_lists_devices_tasks_schemes_and_weights(capsys):
 def test_a_reader_that_has_read_enough_is_no_error(start):
     child = start("-m", "ttt4d", "info")
     child.stdout.close()
-    assert (child.wait(60), child.stderr.read()) == (0, b"")
+    assert (child.wait(PATIENCE), child.stderr.read()) == (0, b"")
     closed = start("-c", "import os, sys; sys.stdout = None\n"
                    "from ttt4d.commands import cli; os._exit(cli.run(['info']))")
-    assert (closed.wait(60), closed.stderr.read()) == (0, b"")
+    assert (closed.wait(PATIENCE), closed.stderr.read()) == (0, b"")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
@@ -345,13 +347,13 @@ def test_a_run_without_a_standard_error_is_as_good_as_another(pair, start, small
     child = start("-c", "import os, sys; os.close(2); sys.stderr = None\n"
                   "from ttt4d.commands import cli; os._exit(cli.run(sys.argv[1:]))", "interpolate", *pair, "-o",
                   "out.seq.nrrd", "--weights", small_weights, "--auxiliary", "none")
-    assert child.wait(60) == 0 and os.path.isfile("out.seq.nrrd")
+    assert child.wait(PATIENCE) == 0 and os.path.isfile("out.seq.nrrd")
 
 
 def test_help_names_every_command_and_exit_status_without_loading_the_engine(start):
     script = ("import sys; from ttt4d.commands import cli; cli.run(['--help'])\n"
               "print({'torch', 'numpy'} & set(sys.modules))")
-    out, _ = start("-c", script).communicate(timeout=60)
+    out, _ = start("-c", script).communicate(timeout=PATIENCE)
     for word in (*cli.COMMANDS, "exit status", "130", "Not for clinical use"):
         assert word in out.decode()
     assert out.decode().endswith("set()\n")
@@ -369,10 +371,3 @@ def test_a_bug_shows_its_traceback_and_exits_with_3(pair, small_weights, monkeyp
     assert cli.run(["interpolate", *pair, "-o", "out.nii", "--weights", small_weights]) == 3
     err = capsys.readouterr().err
     assert "Traceback" in err and "This is a bug in ttt4d (TypeError)" in err
-
-
-def until(true, seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.02)

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shell import files_in, until
 from ttt4d.cohort import claims
 from ttt4d.cohort.cases import Case, find_cases
 from ttt4d.cohort.claims import claimed
 from ttt4d.cohort.page import write_page
 from ttt4d.cohort.parts import Part
-from ttt4d.cohort.results import STATE, Row
+from ttt4d.cohort.results import STATE, Row, clear_state
 from ttt4d.cohort.summary import Summary, rows_of_results, write_table
 from ttt4d.errors import InputError, SettingsError
 
@@ -161,25 +162,67 @@ def test_the_claim_of_a_process_that_is_gone_is_void_at_once(tmp_path):
 
 
 def test_the_claim_of_another_host_holds_until_nobody_has_touched_it_for_long(tmp_path):
-    path = str(tmp_path / "c")
-    with open(path, "w") as file:
-        json.dump({"host": "elsewhere", "process": 1, "id": "x"}, file)
-    with claimed(path) as mine:
+    path = tmp_path / "c"
+    touch(path, "1-x-elsewhere")
+    with claimed(str(path)) as mine:
         assert not mine
-    os.utime(path, (0, time.time() - claims.STALE_SECONDS - 5))
-    with claimed(path) as mine:
+    os.utime(path / "1-x-elsewhere", (0, time.time() - claims.STALE_SECONDS - 5))
+    with claimed(str(path)) as mine:
         assert mine
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_slept_for_too_long_has_lost_its_claim_and_does_not_touch_that_of_another(tmp_path):
+    path = tmp_path / "c"
+    with claimed(str(path)):
+        assert claims.is_held_here(str(path))
+        mine, = path.iterdir()
+        os.utime(mine, (0, time.time() - claims.STALE_SECONDS - 5))
+        with claimed(str(path)) as taken_over:
+            assert taken_over and not mine.exists()
+            os.rename(next(path.iterdir()), path / "1-x-elsewhere")
+        assert not claims.is_held_here(str(path))
+    assert files_in(path) == ["1-x-elsewhere"]
+
+
+def test_a_claim_that_was_given_free_by_halves_is_free(tmp_path):
+    (tmp_path / "c").mkdir()
+    with claimed(str(tmp_path / "c")) as mine:
+        assert mine
+
+
+def clear_again_and_again(folder: str, until_it_is_there: str) -> None:
+    while not os.path.exists(until_it_is_there):
+        clear_state(folder)
+
+
+def test_a_claim_is_made_though_another_part_ends_at_any_moment_and_removes_the_folder(tmp_path):
+    end, path = str(tmp_path / "end"), tmp_path / STATE / "c.claim"
+    other = multiprocessing.get_context("spawn").Process(target=clear_again_and_again, args=(str(tmp_path), end))
+    other.start()
+    try:
+        kept = 0
+        for _ in range(300):
+            with claimed(str(path)) as mine:
+                if mine:
+                    (path.parent / "c.part").mkdir()
+                    kept += claims.is_held_here(str(path))
+                    (path.parent / "c.part").rmdir()
+    finally:
+        (tmp_path / "end").touch()
+        other.join()
+    assert other.exitcode == 0 and kept > 0
+    clear_state(str(tmp_path))
+    assert not (tmp_path / STATE).exists()
 
 
 def test_a_claim_is_touched_while_the_work_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "BEAT_SECONDS", 0.05)
     path = str(tmp_path / "c")
     with claimed(path):
-        os.utime(path, (1, 1))
-        deadline = time.monotonic() + 20
-        while os.stat(path).st_mtime < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert os.stat(path).st_mtime > 2
+        file = os.path.join(path, *os.listdir(path))
+        os.utime(file, (1, 1))
+        until(lambda: os.stat(file).st_mtime > 2)
 
 
 # -- the summary -------------------------------------------------------------------------------------------------------

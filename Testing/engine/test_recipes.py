@@ -10,7 +10,7 @@ import pytest
 
 from conftest import ENGINE
 from moving_ball import moving_ball
-from shell import written
+from shell import PATIENCE, written
 from test_evaluate_command import write_acdc
 
 
@@ -29,7 +29,7 @@ def evaluate(tmp_path, start):
         write_acdc(tmp_path, "001", moving_ball())
         child = start("-m", "ttt4d", "evaluate", "--data", str(tmp_path), "--cases", "001", "--methods", methods,
                       "--json", "figures.json")
-        printed, errors = child.communicate(timeout=120)
+        printed, errors = child.communicate(timeout=PATIENCE)
         assert child.returncode == 0, errors.decode()
         return printed.decode(), json.loads((tmp_path / "figures.json").read_text())
     return run
@@ -91,7 +91,7 @@ def test_a_task_between_slices_is_a_loss_and_an_entry(engine, start, slice_weigh
     written(str(engine.parent / "in.nrrd"))
     child = start("-m", "ttt4d", "slices", "in.nrrd", "-o", "out.nrrd", "--factor", "2", "--auxiliary", "sharpness",
                   "--weights", slice_weights, "--report", "report.json")
-    _, errors = child.communicate(timeout=600)
+    _, errors = child.communicate(timeout=PATIENCE)
     assert child.returncode == 0, errors.decode()
     adaptation, = json.loads((engine.parent / "report.json").read_text())["adaptation"]
     assert len(adaptation["losses"]) == 3 and (engine.parent / "out.nrrd").is_file()

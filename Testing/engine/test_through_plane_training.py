@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Generator
 
+from shell import PATIENCE
 from ttt4d.through_plane import classical, models
 from ttt4d.through_plane.network.through_plane import Estimate, NetworkSettings
 from ttt4d.training import slice_anatomies, slice_sampler, slice_sources
@@ -125,7 +126,7 @@ def test_the_training_command_writes_weights_that_say_what_they_learned_from(sou
     slice_sources.cached(cache, lambda: sources)
     run = start("-m", "ttt4d", "train", "--axis", "slices", "--volumes", "--generated", "--cache", str(cache),
                 "--steps", "2", "--batch", "1", "--device", "cpu", "-o", str(output))
-    assert run.wait(120) == 0
+    assert run.wait(PATIENCE) == 0
     model = models.load(str(output))
     assert model.card["name"] == "mine" and model.card["stages"][-1]["generated"] is True
     assert model.card["stages"][-1]["volumes"] == []

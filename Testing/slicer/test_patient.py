@@ -29,7 +29,7 @@ def test_a_patient_gets_frames_with_thin_slices_and_a_segmentation_that_moves(pa
     def run(button, what: str) -> None:
         began = time.monotonic()
         button.click()
-        tools.turn_until(lambda: not panel.running, 600)
+        tools.turn_until(lambda: not panel.running)
         seconds[what] = round(time.monotonic() - began, 1)
         assert not shown
 

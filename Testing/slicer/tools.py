@@ -103,7 +103,7 @@ class Turns:
     computing: float = 0.0
 
 
-def turn_until(condition, seconds: float = 240.0) -> Turns:
+def turn_until(condition, seconds: float = 900.0) -> Turns:
     """Turn the event loop until a condition holds."""
     end, longest = time.monotonic() + seconds, Turns()
     while not condition():

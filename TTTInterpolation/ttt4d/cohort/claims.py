@@ -1,22 +1,30 @@
-"""Claims: who computes a case says so by a file that only one process can make. Standard library only.
+"""Claims: who computes a case says so by something that only one process can make. Standard library only.
 
-Parts of a cohort know nothing of each other but the folder of results. A claim names its host and process, and is
-touched while the work goes on. It is void when the process is gone, or, seen from another host, when nobody has touched
-it for `STALE_SECONDS`. Should two processes ever compute one case all the same, each puts whole, equal files in place.
+Parts of a cohort know nothing of each other but the folder of results. A claim is a folder with one empty file, whose
+name tells process and host, and which is touched while the work goes on. It is void when the process is gone, or, seen
+from another host, when nobody has touched it for `STALE_SECONDS`.
+
+Every step is one renaming or removal of a name that no other claim has, so that a process may be killed between any two
+of them. A folder without a file is nobody's. Who is held up for so long that another process has taken its claim over
+finds that out by `is_held_here`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import os
 import socket
 import threading
 import uuid
-from typing import Any, Dict, Iterator, Optional
+from typing import Iterator, List
+from urllib.parse import quote
 
+CLAIM = ".claim"
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 600.0
+# How often the folder of a new claim is made again, where another process has just removed it as an empty one.
+ATTEMPTS = 100
 
 
 @contextlib.contextmanager
@@ -26,7 +34,7 @@ def claimed(path: str) -> Iterator[bool]:
     Parameters
     ----------
     path : str
-        Path of the claim. Its folder must exist.
+        Path of the claim, which ends in `CLAIM`. Its folder is made if it is not there.
 
     Examples
     --------
@@ -36,99 +44,124 @@ def claimed(path: str) -> Iterator[bool]:
     ...         print(mine, again)
     True False
     """
-    if not _take(path):
+    holder = f"{os.getpid()}-{uuid.uuid4().hex[:12]}-{_host()}"
+    if not _take(path, holder):
         yield False
         return
     ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, ended), daemon=True)
+    beat = threading.Thread(target=_beat, args=(os.path.join(path, holder), ended), daemon=True)
     beat.start()
     try:
         yield True
     finally:
         ended.set()
         beat.join()
-        release(path)
+        _give_back(path, holder)
 
 
-def release(path: str) -> None:
-    """Remove a claim, if it is there."""
-    with contextlib.suppress(OSError):
-        os.remove(path)
+def is_held_here(path: str) -> bool:
+    """Return whether this process holds a claim, and none has taken it over in the meantime."""
+    return any(_process(holder) == os.getpid() for holder in _holders(path))
 
 
-def _take(path: str) -> bool:
-    if _create(path):
-        return True
-    seen = _read(path)
-    if not _is_void(path, seen):
-        return False
-    # Of several that find a void claim, one moves it away. Who has moved a new claim by mistake puts it back.
-    aside = f"{path}.{uuid.uuid4().hex}"
-    with contextlib.suppress(OSError):
-        os.rename(path, aside)
-        if _read(aside) == seen:
-            os.remove(aside)
-            return _create(path)
-        os.rename(aside, path)
-    return False
-
-
-def _create(path: str) -> bool:
+def _take(path: str, holder: str) -> bool:
+    # Made under a name that nobody asks for. It is a claim too, so that it is cleared like one when it is left behind.
+    made = os.path.join(os.path.dirname(path), f"{uuid.uuid4().hex}{CLAIM}")
     try:
-        file = open(path, "x", encoding="utf-8")
-    except FileExistsError:
-        return False
+        _make(made, holder)
+        return _put(made, path) or _take_over(path, holder)
+    finally:
+        _give_back(made, holder)
+
+
+def _make(path: str, holder: str) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            os.makedirs(path, exist_ok=True)
+            open(os.path.join(path, holder), "x").close()
+            return
+        except FileNotFoundError:
+            if attempt == ATTEMPTS - 1:
+                raise
+
+
+def _put(made: str, path: str) -> bool:
+    """Give a claim its name; returns whether nobody held one of that name."""
+    with contextlib.suppress(OSError):  # one that is held is not empty
+        os.rmdir(path)
     try:
-        with file:
-            json.dump({"host": socket.gethostname(), "process": os.getpid(), "id": uuid.uuid4().hex}, file)
-    except OSError:  # the disk is full
-        release(path)
-        raise
+        os.rename(made, path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
     return True
 
 
-def _read(path: str) -> Optional[Dict[str, Any]]:
-    """Return what a claim says; None where it is gone, or just being written."""
+def _take_over(path: str, holder: str) -> bool:
+    """Take a void claim. Of several processes that find it, one can rename its file, since then its name is gone."""
+    for other in _holders(path):
+        file = os.path.join(path, other)
+        with contextlib.suppress(OSError):
+            if _is_void(path, other):
+                os.utime(file)  # first, so that it is not void by its age under its new name
+                os.rename(file, os.path.join(path, holder))
+                return True
+    return False
+
+
+def _give_back(path: str, holder: str) -> None:
+    with contextlib.suppress(OSError):
+        os.remove(os.path.join(path, holder))
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+def _holders(path: str) -> List[str]:
+    """Return the name of the file in a claim, or nothing where it is not held."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, ValueError):
-        return None
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
-def _is_void(path: str, found: Optional[Dict[str, Any]]) -> bool:
-    if found is not None and found["host"] == socket.gethostname() and not is_alive(found["process"]):
-        return True
-    try:
-        return _now(path) - os.stat(path).st_mtime > STALE_SECONDS
-    except OSError:  # it was just released
-        return False
+def _process(holder: str) -> int:
+    """Return the process of this host that a claim names; 0 where it is of another host."""
+    process, _, host = holder.partition("-")
+    return int(process) if process.isdigit() and host.partition("-")[2] == _host() else 0
 
 
-def is_alive(process: int) -> bool:
+def _host() -> str:
+    return quote(socket.gethostname(), safe="")
+
+
+def _is_void(path: str, holder: str) -> bool:
+    process = _process(holder)
+    return bool(process and not _is_alive(process)) or _age(os.path.join(path, holder)) > STALE_SECONDS
+
+
+def _is_alive(process: int) -> bool:
     """Return whether a process of this host runs; True where it cannot be found out."""
     if os.name != "posix":  # os.kill would end it
         return True
     try:
         os.kill(process, 0)
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as file:  # of Linux
+            return file.read().rpartition(")")[2].split()[0] != "Z"  # ended, but nobody has asked for its status
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:  # it belongs to another user, or there is no /proc
         return True
-    return True
 
 
-def _now(path: str) -> float:
-    """Return the time by the clock that stamps the files of a folder, which may be that of another computer."""
-    clock = f"{path}.{uuid.uuid4().hex}"
-    try:
-        with open(clock, "x"):
-            return os.stat(clock).st_mtime
-    finally:
-        release(clock)
+def _age(file: str) -> float:
+    """Return the seconds since a file was touched, by the clock of the disk, which may be that of another computer."""
+    folder = os.path.dirname(os.path.dirname(file))
+    os.utime(folder)
+    return os.stat(folder).st_mtime - os.stat(file).st_mtime
 
 
-def _beat(path: str, ended: threading.Event) -> None:
+def _beat(file: str, ended: threading.Event) -> None:
     while not ended.wait(BEAT_SECONDS):
         with contextlib.suppress(OSError):
-            os.utime(path)
+            os.utime(file)

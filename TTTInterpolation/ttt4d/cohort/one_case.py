@@ -24,7 +24,7 @@ from ..progress import ignore, never
 from ..settings import InterpolationSettings
 from ..through_plane.settings import SliceRunSettings
 from .cases import Case
-from .claims import claimed
+from .claims import claimed, is_held_here
 from .results import DONE, FAILED, SKIPPED, CaseFiles, Plan, Row
 
 # The edge of the canvas of a second attempt, as a part of that of the first: about half of its voxels.
@@ -48,44 +48,47 @@ def compute(case: Case, plan: Plan, smaller: bool = False) -> Optional[Row]:
     Row or None
         How the case ended; None where another process computes it.
     """
-    files, began = plan.files(case), clock.monotonic()
-    try:
-        with contextlib.ExitStack() as stack:
+    files, began, mine = plan.files(case), clock.monotonic(), False
+    with contextlib.ExitStack() as stack:
+        try:
             with writing(files.result):
-                os.makedirs(os.path.dirname(files.claim), exist_ok=True)
                 mine = stack.enter_context(claimed(files.claim))
-            return _compute_claimed(case, files, plan.prepared(case), smaller) if mine else None
-    except Exception as error:
-        status, sentence = failure(error)
-        if status == EXIT_INTERNAL_ERROR:
-            traceback.print_exc(file=sys.stderr)
-        row = Row(case.name, FAILED, 0, round(clock.monotonic() - began, 1), sentence)
-        plan.note_failure(row, case)
-        return row
+            return _compute_claimed(case, files, plan, smaller) if mine else None
+        except Exception as error:
+            if mine and not is_held_here(files.claim):  # this process slept for so long that another has taken over
+                return None
+            status, sentence = failure(error)
+            if status == EXIT_INTERNAL_ERROR:
+                traceback.print_exc(file=sys.stderr)
+            row = Row(case.name, FAILED, 0, round(clock.monotonic() - began, 1), sentence)
+            plan.note_failure(row, case)
+            return row
 
 
 def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) -> Row:
     inputs = case.digest  # taken before the run: an image that changes during the run makes the case due again
-    done = plan.wanted.done_report(inputs, files)
+    done = plan.for_case(case).wanted.done_report(inputs, files)
     if done:
+        plan.forget_failure(case)
         return Row(case.name, SKIPPED, len(done["frames"]))
-    began, staging = clock.monotonic(), files.staging()
-    shutil.rmtree(staging.folder, ignore_errors=True)  # what a process left that was killed
-    try:
+    began = clock.monotonic()
+    shutil.rmtree(files.part, ignore_errors=True)  # what a process left that was killed
+    with contextlib.ExitStack() as stack:
         with writing(files.result):
-            os.makedirs(staging.folder)
-        job, messages = _job(case, staging, plan.settings, smaller)
+            staging = stack.enter_context(files.staging())
+        job, messages = _job(case, staging, plan.prepared(case, staging.folder).settings, smaller)
         report: Any = job.run(ignore, lambda *frame: None, never)
         report["messages"][:0] = messages
         with writing(files.result):
             with open(staging.report, "w", encoding="utf-8") as file:
                 json.dump({**report, "inputs": inputs}, file, indent=1)
+            # Killed between any two of these steps, a process leaves no report that tells of other files.
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(files.report)
+            plan.forget_failure(case)
             for made, final in zip((staging.preview, staging.result, staging.report),
                                    (files.preview, files.result, files.report)):
                 os.replace(made, final)
-    finally:
-        shutil.rmtree(staging.folder, ignore_errors=True)
-    plan.forget_failure(case)
     return Row(case.name, DONE, len(report["frames"]), round(clock.monotonic() - began, 1),
                " ".join(report["messages"]))
 

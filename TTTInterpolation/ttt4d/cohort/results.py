@@ -7,18 +7,22 @@ import dataclasses
 import json
 import os
 import shutil
+import uuid
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional, Sequence
 
+from ..errors import OutputError
+from ..images.output_paths import staged
 from ..settings import SettingsBase
 from ..through_plane.settings import SliceRunSettings
 from ..weights import checksum, locate
 from .cases import Case
-from .claims import claimed
+from .claims import CLAIM, claimed
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 # What is in progress, and which cases failed, lies in a hidden folder within the results.
 STATE = ".ttt4d"
+PART = ".part"
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,29 @@ class CaseFiles:
     @property
     def claim(self) -> str:
         """Exists while a process computes the case."""
-        return self._path(".claim", STATE)
+        return self._path(CLAIM, STATE)
 
     @property
     def failure(self) -> str:
         """The row of a case that failed."""
         return self._path(".failed.json", STATE)
 
-    def staging(self) -> CaseFiles:
-        """Return the files of the case while it is computed, in a folder of its own."""
-        return CaseFiles(self._path(".part", STATE), self.name, self.suffix)
+    @property
+    def part(self) -> str:
+        """The folder of what is in progress. Whoever holds the claim may remove it."""
+        return self._path(PART, STATE)
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[CaseFiles]:
+        """Yield the files of the case while it is computed, in a new folder within `part`, which is then removed."""
+        folder = os.path.join(self.part, uuid.uuid4().hex[:12])
+        os.makedirs(folder)
+        try:
+            yield CaseFiles(folder, self.name, self.suffix)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                os.rmdir(self.part)
 
     def _path(self, suffix: str, *folder: str) -> str:
         return os.path.join(self.folder, *folder, self.name + suffix)
@@ -118,7 +135,7 @@ class Wanted:
         try:
             with open(files.report, encoding="utf-8") as file:
                 found = json.load(file)
-            same = (inputs == found["inputs"] and self.settings == found["settings"]
+            same = (inputs and inputs == found["inputs"] and self.settings == found["settings"]
                     and self.weights in (None, found["weights"]["sha256"]))
             return found if same and os.path.isfile(files.result) and isinstance(found["frames"], list) else None
         except (OSError, ValueError, KeyError, TypeError):  # damaged, or written by an earlier version
@@ -152,8 +169,8 @@ class Plan:
         """Return what is made of one case: the same for all, except where a scheme goes from case to case."""
         return self
 
-    def prepared(self, case: Case) -> Plan:
-        """Return `for_case`, when all that it needs is made; called in the process that computes the case."""
+    def prepared(self, case: Case, folder: str) -> Plan:
+        """Return `for_case` with all that it needs, made in a folder; called in the process that computes the case."""
         return self.for_case(case)
 
     def files(self, case: Case) -> CaseFiles:
@@ -166,14 +183,27 @@ class Plan:
         return {case.name: Row(case.name, SKIPPED, len(report["frames"])) for case, report in reports if report}
 
     def note_failure(self, row: Row, case: Case) -> None:
-        """Keep the row of a failed case for the summary; on a full disk the summary of this run alone has it."""
-        with contextlib.suppress(OSError):
-            os.makedirs(os.path.join(self.folder, STATE), exist_ok=True)
-            with open(self.files(case).failure, "w", encoding="utf-8") as file:
-                json.dump(dataclasses.asdict(row), file)
+        """Keep the row of a failed case for the summary; on a full disk the summary of this run alone has it.
+
+        This process holds the claim of the case.
+        """
+        files = self.files(case)
+        with contextlib.suppress(OSError, OutputError), files.staging() as staging:
+            with staged(files.failure, within=staging.folder) as temporary:
+                with open(str(temporary), "w", encoding="utf-8") as file:
+                    json.dump(dataclasses.asdict(row), file)
+
+    def note_lost(self, case: Case, message: str) -> Optional[Row]:
+        """Keep and return the row of a case whose process is gone; None where another process computes it by now."""
+        row = Row(case.name, FAILED, message=message)
+        with contextlib.suppress(OSError), claimed(self.files(case).claim) as mine:
+            if not mine:
+                return None
+            self.note_failure(row, case)
+        return row
 
     def forget_failure(self, case: Case) -> None:
-        """Remove what `note_failure` has kept, if anything."""
+        """Remove what `note_failure` has kept, if anything: the case is done, or is just about to be."""
         with contextlib.suppress(OSError):
             os.remove(self.files(case).failure)
 
@@ -190,9 +220,9 @@ def clear_state(folder: str) -> None:
     """
     state = os.path.join(folder, STATE)
     names = os.listdir(state) if os.path.isdir(state) else []
-    for case in sorted({os.path.splitext(name)[0] for name in names if name.endswith((".part", ".claim"))}):
-        with contextlib.suppress(OSError), claimed(os.path.join(state, f"{case}.claim")) as mine:
+    for case in sorted({os.path.splitext(name)[0] for name in names if name.endswith((PART, CLAIM))}):
+        with contextlib.suppress(OSError), claimed(os.path.join(state, case + CLAIM)) as mine:
             if mine:
-                shutil.rmtree(os.path.join(state, f"{case}.part"), ignore_errors=True)
+                shutil.rmtree(os.path.join(state, case + PART), ignore_errors=True)
     with contextlib.suppress(OSError):
         os.rmdir(state)

@@ -18,19 +18,20 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import time as clock
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ..errors import InputError, UserError
-from ..images.output_paths import staged
+from ..images.output_paths import staged, writing
 from ..progress import ignore, never
 from ..settings import NO_ADAPTATION
 from ..through_plane.settings import SliceRunSettings
 from .cases import Case
-from .claims import claimed
-from .results import STATE, Plan, Wanted, as_reported
+from .claims import CLAIM, claimed
+from .results import PART, STATE, Plan, Wanted, as_reported
 
 NAIVE, MINI_BATCH = "naive", "mini-batch"
 POLL_SECONDS = 1.0
@@ -73,16 +74,29 @@ def learn_naive(cases: Sequence[Case], plan: Plan) -> None:
     """
     weights = naive_plan(cases, plan).settings.weights
     checkpoint = os.path.join(plan.folder, STATE, f"{Path(weights).stem}.checkpoint")
-    os.makedirs(os.path.dirname(checkpoint), exist_ok=True)
     while not os.path.isfile(weights):
-        with claimed(f"{checkpoint}.claim") as mine:
-            if mine:
-                _learn_naive(cases, plan, weights, checkpoint)
+        with claimed(checkpoint + CLAIM) as mine:
+            if mine and not os.path.isfile(weights):  # another process may have ended just now
+                with _folder(checkpoint + PART) as folder:
+                    _learn_naive(cases, plan, weights, checkpoint, folder)
         if not mine:
             clock.sleep(POLL_SECONDS)
+    with contextlib.suppress(OSError):
+        os.remove(checkpoint)
 
 
-def _learn_naive(cases: Sequence[Case], plan: Plan, weights: str, checkpoint: str) -> None:
+@contextlib.contextmanager
+def _folder(path: str) -> Iterator[str]:
+    """Make a folder of what is in progress anew, and remove it in the end."""
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _learn_naive(cases: Sequence[Case], plan: Plan, weights: str, checkpoint: str, folder: str) -> None:
     import torch
 
     adaptation = _adaptation(plan)
@@ -96,12 +110,11 @@ def _learn_naive(cases: Sequence[Case], plan: Plan, weights: str, checkpoint: st
     for passes in range(state["passes"], adaptation.iterations):
         for number, batch in patients:
             adaptation.step(number, batch)
-        with staged(checkpoint) as path:
+        with staged(checkpoint, within=folder) as path, writing(checkpoint):
             torch.save({**state, "passes": passes + 1, "adaptation": adaptation.state()}, str(path))
     adaptation.judge(patients, adaptation.w0, state["expected"])
-    _write(plan, weights, adaptation, len(adaptation.accepted))
-    with contextlib.suppress(OSError):
-        os.remove(checkpoint)
+    with staged(weights, within=folder) as path, writing(weights):
+        _write(plan, str(path), adaptation, len(adaptation.accepted))
 
 
 @dataclass(frozen=True)
@@ -125,11 +138,10 @@ class StreamPlan(Plan):
         return cls(plan.folder, plan.settings, plan.wanted, tuple(cases), tuple(chain(cases, plan)))
 
     def for_case(self, case: Case) -> Plan:
-        """Return the plan of a case, with the weights after it."""
-        key = self.keys[self.cases.index(case)]
-        return with_weights(self, os.path.join(self.folder, STATE, f"{MINI_BATCH}-{key}.safetensors"))
+        """Return the plan of a case, with the name of the weights after it."""
+        return with_weights(self, f"{MINI_BATCH}-{self.keys[self.cases.index(case)]}.safetensors")
 
-    def prepared(self, case: Case) -> Plan:
+    def prepared(self, case: Case, folder: str) -> Plan:
         """Carry the weights on to a case, from the last one that is kept or from the base weights, and write them."""
         import torch
 
@@ -141,13 +153,12 @@ class StreamPlan(Plan):
         for number in range(start, stop):
             with contextlib.suppress(UserError):  # the row of such a case comes when it is computed
                 adaptation.learn([(number, batch) for batch in batches_of(self.cases[number], self)])
-            with staged(place) as path:
+            with staged(place, within=folder) as path, writing(place):
                 torch.save({"key": self.keys[number], "adaptation": adaptation.state()}, str(path))
-        found = self.for_case(case)
-        for old in Path(self.folder, STATE).glob(f"{MINI_BATCH}-*.safetensors"):
-            old.unlink()
-        _write(self, found.settings.weights, adaptation, stop)
-        return found
+        weights = os.path.join(folder, self.for_case(case).settings.weights)
+        with writing(weights):
+            _write(self, weights, adaptation, stop)
+        return with_weights(self, weights)
 
 
 class Patients:
@@ -225,5 +236,4 @@ def _write(plan: Plan, path: str, adaptation: Any, patients: int) -> None:
         "kept": sum(adaptation.accepted.values())}}
     tasks = {**model.tasks, chosen.auxiliary: copy.deepcopy(adaptation.task).cpu()}
     axis = THROUGH_PLANE if isinstance(plan.settings, SliceRunSettings) else TEMPORAL
-    with staged(path) as temporary:
-        save(Path(str(temporary)), Model(copy.deepcopy(adaptation.network).cpu(), tasks, card), card, axis)
+    save(Path(path), Model(copy.deepcopy(adaptation.network).cpu(), tasks, card), card, axis)

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import os
 import queue
-import shutil
 import signal
 import threading
 import time as clock
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterator, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, Generator, Optional, Sequence
 
+from ..errors import DeviceError
 from .cases import Case
-from .claims import release
-from .results import FAILED, Plan, Row
+from .results import Plan, Row
 
 # How long to wait before a case that another process computes is asked for again.
 POLL_SECONDS = 1.0
 ENDED_TWICE = ("The process that computed this case was killed or ran out of memory, twice: give it more memory, run "
                "fewer --jobs, crop the volumes or choose a smaller canvas.")
+ENDED_LEARNING = ("The process that learned from all cases was killed or ran out of memory: give it more memory, crop "
+                  "the volumes or choose a smaller canvas. The same command goes on after its last pass.")
 
 
-def computed(cases: Sequence[Case], plan: Plan, jobs: int) -> Iterator[Row]:
+def computed(cases: Sequence[Case], plan: Plan, jobs: int) -> Generator[Row, None, None]:
     """Compute cases in worker processes; yields the row of each when it has ended, in any order.
 
-    Whatever ends the iteration, the workers end with it, and nothing half-made stays.
+    Whatever ends the iteration, the workers end with it. What they leave of a case is removed by `clear_state`.
 
     Parameters
     ----------
@@ -56,13 +57,18 @@ def computed(cases: Sequence[Case], plan: Plan, jobs: int) -> Iterator[Row]:
             worker.stop()
         for thread in threads:
             thread.join(5)
-        for worker in workers:
-            worker.clear()
 
 
 def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what a function returns in a worker process, which ends with it or with this process."""
+    """Return what a function returns in a worker process, which ends with it or with this process.
+
+    Raises
+    ------
+    DeviceError
+        The process was killed, or ran out of memory.
+    """
     from joblib.externals.loky import ProcessPoolExecutor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=_share_of_threads(1))
     try:
@@ -70,6 +76,8 @@ def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
         while not waited.done():  # on Windows, Ctrl-C is seen only between two waits
             clock.sleep(0.1)
         return waited.result()
+    except TerminatedWorkerError:
+        raise DeviceError(ENDED_LEARNING) from None
     finally:
         executor.shutdown(wait=True, kill_workers=True)
 
@@ -83,33 +91,31 @@ def _next(rows: Any) -> Any:
 
 
 class _Worker:
-    """One worker process, and the case in its hands."""
+    """One worker process, with one case in its hands at a time."""
 
     def __init__(self, plan: Plan, jobs: int) -> None:
         self._plan, self._jobs = plan, jobs
         self._executor: Any = None
         self._lock = threading.Lock()
-        self._case: Optional[Case] = None
         self._stopped = False
 
     def serve(self, waiting: Deque[Case], put: Callable[[Any], None]) -> None:
         """Take cases until none is left, and put a row for each; of an error, put the error."""
         while not self._stopped:
             try:
-                self._case = waiting.popleft()
+                case = waiting.popleft()
             except IndexError:
                 return
             try:
-                row = self._row(self._case)
+                row = self._row(case)
             except BaseException as error:
                 put(error)
                 return
             if row is not None:
                 put(row)
             else:  # another process computes it: its result is waited for, or its claim becomes void
-                waiting.append(self._case)
+                waiting.append(case)
                 clock.sleep(POLL_SECONDS)
-            self._case = None
 
     def _row(self, case: Case) -> Optional[Row]:
         from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -123,10 +129,7 @@ class _Worker:
                 self._end_process()
                 if self._stopped:
                     raise
-        row = Row(case.name, FAILED, message=ENDED_TWICE)
-        self._plan.note_failure(row, case)
-        self.clear()
-        return row
+        return self._plan.note_lost(case, ENDED_TWICE)
 
     def _process(self) -> Any:
         from joblib.externals.loky import ProcessPoolExecutor
@@ -147,13 +150,6 @@ class _Worker:
         """End the process, whatever it does."""
         self._stopped = True
         self._end_process()
-
-    def clear(self) -> None:
-        """Remove what a process that was ended has left of its case."""
-        if self._case is not None:
-            files = self._plan.files(self._case)
-            shutil.rmtree(files.staging().folder, ignore_errors=True)
-            release(files.claim)
 
 
 def _share_of_threads(jobs: int) -> Dict[str, str]:

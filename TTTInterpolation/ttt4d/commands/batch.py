@@ -21,6 +21,7 @@ this is noted and the next one is begun. The same command again goes on where it
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -83,20 +84,23 @@ def run(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     with writing(arguments.results):
         os.makedirs(arguments.results, exist_ok=True)
+    for case in cases:
+        if case.name in done:  # it may have failed since, with other settings
+            plan.forget_failure(case)
     if arguments.slurm is not None:
         return run_on_slurm(arguments, run, cases, plan)
     try:
         if _over_cohort(arguments, NAIVE) and len(done) < len(cases):
             in_worker(learn_naive, everyone, base)
         rows = _run(cases, plan, done, arguments.jobs, part)
+        if part.count == 1:
+            write_page(rows_of_results(arguments.results), arguments.results)
     except KeyboardInterrupt:
         print("Interrupted: what is done is whole, and the same command goes on from there.", file=sys.stderr)
         return EXIT_INTERRUPTED
     finally:
         clear_state(arguments.results)
-    if part.count == 1:
-        write_page(rows_of_results(arguments.results), arguments.results)
-    else:
+    if part.count > 1:
         print(f"When all parts are done, `ttt4d summary {arguments.results}` makes the summary.")
     return EXIT_CASES_FAILED if any(row.status == FAILED for row in rows) else EXIT_OK
 
@@ -106,8 +110,9 @@ def _run(cases: Sequence[Case], plan: Plan, done: Dict[str, Row], jobs: int, par
     from .cases_bar import CasesBar
 
     due = [case for case in cases if case.name not in done]
-    with CasesBar(len(cases)) as bar, Summary(plan.folder, cases, bar.say, table=part.count == 1) as summary:
-        for row in itertools.chain(done.values(), computed(due, plan, jobs)):
+    with CasesBar(len(cases)) as bar, Summary(plan.folder, cases, bar.say, table=part.count == 1) as summary, \
+            contextlib.closing(computed(due, plan, jobs)) as ended:  # the workers are gone before anything is cleared
+        for row in itertools.chain(done.values(), ended):
             bar.show(row)
             summary.add(row)
     bar.end(summary.rows)

@@ -9,7 +9,7 @@ from typing import Callable, List, Sequence
 
 from ..cohort import slurm
 from ..cohort.cases import Case
-from ..cohort.results import FAILED, Plan, Row
+from ..cohort.results import Plan
 from . import summary
 from .exit_status import EXIT_INTERRUPTED, EXIT_OK
 
@@ -40,12 +40,12 @@ def run_on_slurm(arguments: argparse.Namespace, run: Callable[[argparse.Namespac
         if not due:
             break
         array = slurm.submit(_tasks(arguments, run, options.count(len(due))), plan.folder, options, arguments.jobs)
-        print(f"Slurm array {array}: {options.count(len(due))} tasks for {len(due)} cases, logs in "
-              f"{slurm.log_folder(plan.folder)}", flush=True)
-        if not options.wait:
-            print(f"When it is done, `ttt4d summary {plan.folder}` makes the summary.")
-            return EXIT_OK
         try:
+            print(f"Slurm array {array}: {options.count(len(due))} tasks for {len(due)} cases, logs in "
+                  f"{slurm.log_folder(plan.folder)}", flush=True)
+            if not options.wait:
+                print(f"When it is done, `ttt4d summary {plan.folder}` makes the summary.")
+                return EXIT_OK
             slurm.wait(array)
         except KeyboardInterrupt:
             slurm.cancel(array)
@@ -53,8 +53,8 @@ def run_on_slurm(arguments: argparse.Namespace, run: Callable[[argparse.Namespac
                   file=sys.stderr)
             return EXIT_INTERRUPTED
     for case in _due(cases, plan):
-        plan.note_failure(Row(case.name, FAILED, message="No task of the array has computed this case: see the logs "
-                              f"in {slurm.log_folder(plan.folder)}."), case)
+        plan.note_lost(case, "No task of the array has computed this case: see the logs in "
+                       f"{slurm.log_folder(plan.folder)}.")
     return summary.run(arguments)
 
 

@@ -101,8 +101,8 @@ def _same(one: str, other: str) -> bool:
 
 
 @contextlib.contextmanager
-def staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]]:
-    """Yield a temporary path in the folder of `path`; None for None.
+def staged(path: Optional[str], folder: bool = False, within: Optional[str] = None) -> Iterator[Optional[str]]:
+    """Yield a temporary path in the folder of `path`, or `within` another one of the same disk; None for None.
 
     On success it is renamed to `path`, on error it is removed. With `folder` and an existing empty folder, the
     temporary folder is created inside it, and its contents are moved up on success.
@@ -112,7 +112,7 @@ def staged(path: Optional[str], folder: bool = False) -> Iterator[Optional[str]]
         return
     real = os.path.realpath(path)
     there = folder and os.path.isdir(real)
-    temporary = temporary_name(real if there else os.path.dirname(real))
+    temporary = temporary_name(real if there else within or os.path.dirname(real))
     try:
         with writing(path):
             os.mkdir(temporary) if folder else open(temporary, "xb").close()
