@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.interpolate import CubicSpline, PchipInterpolator
-from scipy.ndimage import gaussian_filter1d
 
 from ttt4d.through_plane import classical
 from ttt4d.through_plane.profile import FWHM_PER_SIGMA, estimated_thickness, projection_matrix
@@ -25,10 +23,11 @@ def test_a_point_profile_takes_the_slices_themselves():
 
 
 def test_a_gaussian_profile_is_a_gaussian_filter_away_from_the_ends():
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
     fine = random_volume(41, 3, 3)
     positions = torch.arange(41.0)
     ours = classical.apply(projection_matrix(positions, positions, 4.0), fine)
-    judge = gaussian_filter1d(fine.numpy().astype(float), 4.0 / FWHM_PER_SIGMA, axis=0)
+    judge = ndimage.gaussian_filter1d(fine.numpy().astype(float), 4.0 / FWHM_PER_SIGMA, axis=0)
     assert np.abs(ours.numpy() - judge)[10:-10].max() < 0.01
 
 
@@ -63,26 +62,30 @@ def test_every_interpolator_takes_any_real_position_of_any_stack(name, slices):
 
 
 def test_pchip_is_that_of_scipy_for_uneven_slices():
+    interpolate = pytest.importorskip("scipy.interpolate", reason="SciPy is not installed")
     volume, steps = random_volume(8, 3, 4).double(), torch.tensor([1.0, 2.0, 0.5, 3.0, 1.0, 1.5, 2.0]).double()
     knots = np.concatenate([[0], np.cumsum(steps.numpy())])
     positions = np.linspace(0, 7, 40)
     millimetres = np.interp(positions, np.arange(8), knots)
     ours = classical.pchip(volume, torch.from_numpy(positions), steps)
-    assert np.abs(ours.numpy() - PchipInterpolator(knots, volume.numpy(), axis=0)(millimetres)).max() < 1e-9
+    judge = interpolate.PchipInterpolator(knots, volume.numpy(), axis=0)
+    assert np.abs(ours.numpy() - judge(millimetres)).max() < 1e-9
 
 
 def test_the_bspline_is_a_cubic_spline_away_from_the_ends():
+    interpolate = pytest.importorskip("scipy.interpolate", reason="SciPy is not installed")
     volume = random_volume(21, 3, 4).double()
     positions = np.linspace(9, 11, 15)
-    judge = CubicSpline(np.arange(21), volume.numpy(), axis=0)(positions)
+    judge = interpolate.CubicSpline(np.arange(21), volume.numpy(), axis=0)(positions)
     assert np.abs(classical.bspline(volume, torch.from_numpy(positions)).numpy() - judge).max() < 1e-3
 
 
 @pytest.mark.parametrize("thickness", [2.0, 4.0])
 def test_the_slice_thickness_is_estimated_from_the_spectra(thickness):
+    ndimage = pytest.importorskip("scipy.ndimage", reason="SciPy is not installed")
     noise = np.random.default_rng(0).standard_normal((96, 64, 64))
     for axis in range(3):  # structure of the same kind along every axis
-        noise = gaussian_filter1d(noise, 1.2, axis=axis, mode="wrap")
-    thick = gaussian_filter1d(noise, thickness / FWHM_PER_SIGMA, axis=0, mode="wrap")
+        noise = ndimage.gaussian_filter1d(noise, 1.2, axis=axis, mode="wrap")
+    thick = ndimage.gaussian_filter1d(noise, thickness / FWHM_PER_SIGMA, axis=0, mode="wrap")
     assert estimated_thickness(thick, (1.0, 1.0, 1.0)) == pytest.approx(min(thickness, 2.0), rel=0.25)
     assert estimated_thickness(noise, (1.0, 1.0, 1.0)) < 0.7
