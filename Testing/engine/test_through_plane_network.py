@@ -74,11 +74,11 @@ def test_turning_rows_into_columns_turns_the_result(network):
 
 
 def test_tiles_meet_without_a_seam(network, monkeypatch):
-    whole = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11))
+    whole = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11), VIEWS)
     monkeypatch.setattr(inference, "TILE_VOXELS", 9000)
     monkeypatch.setattr(inference, "READ_VOXELS", {"cpu": 300})
     assert len(list(inference.tiles((5, 70, 90)))) > 1
-    parts = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11))
+    parts = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11), VIEWS)
     assert torch.allclose(parts, whole, atol=1e-5)
 
 
@@ -93,6 +93,10 @@ def test_tiles_cover_every_pixel_once_and_stay_small(size):
         assert seen[inner].shape == torch.empty(tile)[within].shape
         assert size[0] * tile[0] * tile[1] <= 2 * inference.TILE_VOXELS
     assert (seen == 1).all()
+
+
+def test_no_position_gives_no_slice(network):
+    assert inference.interpolate(network, stack(4, 30, 20), torch.empty(0)).shape == (0, 30, 20)
 
 
 def test_progress_rises_to_the_end(network):

@@ -13,8 +13,8 @@ from .network.through_plane import Estimate, ThroughPlaneNetwork
 from .network.views import CUTS
 from .stack import SliceStack
 
-# Rows and columns by which a tile must be larger than its result: as far as the convolutions of a view reach. Across its
-# images a view sees the next one only.
+# Rows and columns by which a tile must be larger than its result: as far as the convolutions of a view reach. Across
+# its images a view sees the next one only.
 HALO = {"coronal": (1, 10), "sagittal": (10, 1), "axial": (10, 10)}
 # Voxels of acquired slices in a tile.
 TILE_VOXELS = 1_000_000
