@@ -172,7 +172,7 @@ class Decoder(nn.Module):
             return features.index_select(1, slices).reshape(-1, rows * columns, channels)
 
         hidden = torch.baddbmm(self.biases[0], pixels(lower), enter[:, :channels])
-        hidden = hidden.baddbmm_(pixels(lower + 1), enter[:, channels:]).relu_()
+        hidden = hidden.baddbmm(pixels(lower + 1), enter[:, channels:]).relu_()
         hidden = torch.baddbmm(self.biases[1], hidden, mix).relu_()
         # The confidence judges the residual and must not bend what the residual is read from.
         out = torch.cat([self.residual(hidden), self.confidence(hidden.detach())], dim=-1)
