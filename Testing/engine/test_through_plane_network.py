@@ -74,11 +74,11 @@ def test_turning_rows_into_columns_turns_the_result(network):
 
 
 def test_tiles_meet_without_a_seam(network, monkeypatch):
-    whole = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11))
+    whole = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11), VIEWS)
     monkeypatch.setattr(inference, "TILE_VOXELS", 9000)
-    monkeypatch.setattr(inference, "READ_VOXELS", 9000)
+    monkeypatch.setattr(inference, "READ_VOXELS", {"cpu": 300})
     assert len(list(inference.tiles((5, 70, 90)))) > 1
-    parts = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11))
+    parts = inference.interpolate(network, stack(5, 70, 90), torch.linspace(0, 4, 11), VIEWS)
     assert torch.allclose(parts, whole, atol=1e-5)
 
 
@@ -86,12 +86,17 @@ def test_tiles_meet_without_a_seam(network, monkeypatch):
 @settings(max_examples=60, deadline=None)
 def test_tiles_cover_every_pixel_once_and_stay_small(size):
     seen = torch.zeros(size[1:], dtype=torch.int)
-    for outer, inner, within in inference.tiles(size):
+    for inner in inference.tiles(size):
         seen[inner] += 1
+        outer, within = inference.with_halo(inner, size[1:], inference.HALO["axial"])
         tile = [s.stop - s.start for s in outer]
         assert seen[inner].shape == torch.empty(tile)[within].shape
         assert size[0] * tile[0] * tile[1] <= 2 * inference.TILE_VOXELS
     assert (seen == 1).all()
+
+
+def test_no_position_gives_no_slice(network):
+    assert inference.interpolate(network, stack(4, 30, 20), torch.empty(0)).shape == (0, 30, 20)
 
 
 def test_progress_rises_to_the_end(network):

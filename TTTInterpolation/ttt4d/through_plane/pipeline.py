@@ -268,15 +268,16 @@ class _Run:
     def fill(self, request: SliceRequest, network: Any, on_tile: Callable[[float], None]
              ) -> Tuple[np.ndarray, Tuple[int, ...]]:
         """Return the slices looked for, and the numbers of those that are acquired ones."""
-        (stack, scale), numbers = self.stack(request), request.numbers
-        positions = torch.from_numpy(numbers).float()
-        unit = interpolate(network, stack, positions, on_tile=on_tile)
+        (stack, scale), positions = self.stack(request), torch.from_numpy(request.numbers).float()
+        acquired = () if stack.thickness else request.acquired
+        new = np.setdiff1d(np.arange(len(positions)), acquired)
+        unit = interpolate(network, stack, positions[new], on_tile=on_tile)
         if stack.thickness:
             unit = made_consistent(unit, stack, positions)
-        array = self._native(unit, request.array, scale)
-        acquired = () if stack.thickness else request.acquired
+        array = np.empty((len(positions), *request.array.shape[1:]), request.array.dtype)
+        array[new] = self._native(unit, request.array, scale)
         for n in acquired:
-            array[n] = request.array[int(numbers[n])]
+            array[n] = request.array[int(positions[n])]
         return array, acquired
 
     def _native(self, unit: Tensor, source: np.ndarray, scale: RobustScale) -> np.ndarray:

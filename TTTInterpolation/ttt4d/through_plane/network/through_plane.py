@@ -104,7 +104,7 @@ class Block(nn.Module):
 
     def forward(self, images: Tensor, scale: Tensor) -> Tensor:
         """Add the block's output to images (n, channel, row, column); scale (n, channel, 1, 1), from the conditions."""
-        return images + self.second((self.first(images) * scale).relu_())
+        return self.second((self.first(images) * scale).relu_()).add_(images)
 
 
 class Encoder(nn.Module):
@@ -214,8 +214,7 @@ class Features(nn.Module):
     def _seen(self, volume: Tensor, sampling: Sampling, view: str) -> Tensor:
         images = to_images(with_neighbours(volume, view), view)
         conditions = sampling.conditions(view).repeat_interleave(len(images) // len(volume), dim=0)
-        features = from_images(self.encoders[_kind(view)](images, conditions), view, len(volume))
-        return features.contiguous()  # once here, not again each time that some of the slices are read
+        return from_images(self.encoders[_kind(view)](images, conditions), view, len(volume))
 
 
 class ThroughPlaneNetwork(nn.Module):
@@ -257,7 +256,8 @@ class ThroughPlaneNetwork(nn.Module):
     def forward(self, volume: Tensor, positions: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> Estimate:
         """Slices at real slice numbers `positions` (n,), from acquired ones (batch, k, j, i)."""
         lower, fraction = classical.split(positions, volume.shape[1])
-        features = self.features(volume, sampling, views)
+        # Contiguous once here, not again each time that some of the slices are read.
+        features = [seen.contiguous() for seen in self.features(volume, sampling, views)]
         return self.read(features, classical.pchip(volume, positions), lower, fraction, sampling, views)
 
 
