@@ -22,7 +22,7 @@ EPSILON = 1e-8
 
 
 class Adam:
-    """The steps of Adam over some parameters, bit for bit those of `torch.optim.Adam`.
+    """The steps of Adam over some parameters, bit for bit those of `torch.optim.Adam` of torch 2.1 and later.
 
     Parameters
     ----------
