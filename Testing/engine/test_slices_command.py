@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -20,6 +20,7 @@ from ttt4d.images import output_paths
 from ttt4d.images.resampling import to_sitk
 from ttt4d.images.volume import Geometry, Volume
 from ttt4d.through_plane import classical
+from ttt4d.through_plane.grid import with_more_slices
 from ttt4d.through_plane.profile import projection_matrix
 
 TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"]
@@ -66,6 +67,13 @@ def test_the_first_and_last_slice_keep_their_places_in_the_world(count, axis, fa
         image = nibabel.load(output)
         corner = image.affine @ [*new_last, 1]
         np.testing.assert_allclose(corner[:3] * (-1, -1, 1), before.TransformIndexToPhysicalPoint(last), atol=1e-3)
+
+
+@given(st.floats(0.1, 20), st.integers(3, 60), st.sampled_from([1.5, 2, 2.5, 2.6, 3]))
+@example(2.1136426709435807, 4, 1.5)
+def test_the_number_of_slices_follows_from_the_factor_whatever_their_spacing(spacing, slices, factor):
+    grid, _ = with_more_slices(Geometry((slices, 8, 8), (spacing, 1.0, 1.0)), 0, factor)
+    assert grid.shape[0] - 1 == max(round((slices - 1) * factor), slices)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
