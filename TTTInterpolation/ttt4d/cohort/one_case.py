@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import sys
 import time as clock
 import traceback
@@ -72,7 +71,6 @@ def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) ->
         plan.forget_failure(case)
         return Row(case.name, SKIPPED, len(done["frames"]))
     began = clock.monotonic()
-    shutil.rmtree(files.part, ignore_errors=True)  # what a process left that was killed
     with contextlib.ExitStack() as stack:
         with writing(files.result):
             staging = stack.enter_context(files.staging())

@@ -92,15 +92,9 @@ class CaseFiles:
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[CaseFiles]:
-        """Yield the files of the case while it is computed, in a new folder within `part`, which is then removed."""
-        folder = os.path.join(self.part, uuid.uuid4().hex[:12])
-        os.makedirs(folder)
-        try:
+        """Yield the files of the case while it is computed, `in_progress`."""
+        with in_progress(self.part) as folder:
             yield CaseFiles(folder, self.name, self.suffix)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                os.rmdir(self.part)
 
     def _path(self, suffix: str, *folder: str) -> str:
         return os.path.join(self.folder, *folder, self.name + suffix)
@@ -211,6 +205,23 @@ class Plan:
 def as_reported(settings: Any) -> Dict[str, Any]:
     """Return the settings as a report holds them: of the path of a weights file, only the file's name."""
     return json.loads(json.dumps({**settings.to_json(), "weights": os.path.basename(settings.weights)}))
+
+
+@contextlib.contextmanager
+def in_progress(part: str) -> Iterator[str]:
+    """Yield a new folder within `part`, which is emptied first and removed in the end; the caller holds its claim.
+
+    The new folder has a name of its own: a process that has slept while its claim was taken over works in another one.
+    """
+    shutil.rmtree(part, ignore_errors=True)  # what a process left that was killed
+    folder = os.path.join(part, uuid.uuid4().hex[:12])
+    os.makedirs(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rmdir(part)
 
 
 def clear_state(folder: str) -> None:

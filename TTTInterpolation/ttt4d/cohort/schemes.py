@@ -18,7 +18,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import time as clock
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from ..settings import NO_ADAPTATION
 from ..through_plane.settings import SliceRunSettings
 from .cases import Case
 from .claims import CLAIM, claimed
-from .results import PART, STATE, Plan, Wanted, as_reported
+from .results import PART, STATE, Plan, Wanted, as_reported, in_progress
 
 NAIVE, MINI_BATCH = "naive", "mini-batch"
 POLL_SECONDS = 1.0
@@ -77,23 +76,12 @@ def learn_naive(cases: Sequence[Case], plan: Plan) -> None:
     while not os.path.isfile(weights):
         with claimed(checkpoint + CLAIM) as mine:
             if mine and not os.path.isfile(weights):  # another process may have ended just now
-                with _folder(checkpoint + PART) as folder:
+                with in_progress(checkpoint + PART) as folder:
                     _learn_naive(cases, plan, weights, checkpoint, folder)
         if not mine:
             clock.sleep(POLL_SECONDS)
     with contextlib.suppress(OSError):
         os.remove(checkpoint)
-
-
-@contextlib.contextmanager
-def _folder(path: str) -> Iterator[str]:
-    """Make a folder of what is in progress anew, and remove it in the end."""
-    shutil.rmtree(path, ignore_errors=True)
-    os.makedirs(path)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _learn_naive(cases: Sequence[Case], plan: Plan, weights: str, checkpoint: str, folder: str) -> None:
