@@ -9,7 +9,7 @@ References
 from __future__ import annotations
 
 import math
-from typing import List, Sequence, Tuple
+from typing import Callable, List, Sequence
 
 import torch
 from torch import Tensor
@@ -23,11 +23,14 @@ from .similarity import local_correlation
 
 # Axes whose voxels are more than this many times the finest ones are left as they are where a grid is made coarser.
 _THICK = 2.0
-# How many times coarser than the canvas each level is, and the steps that it takes.
-LEVELS: Tuple[Tuple[int, int], ...] = ((2, 20),)
-_STEP = 0.05  # voxels of the level, for Adam
-# Weight of the squared gradient of the velocity (mm per mm) beside the local correlation.
+_COARSER = 2  # how many times coarser the grid of the first steps is, along fine axes
+# The first steps, on the coarse grid, may find different brightness. The last ones, at full resolution, put the borders
+# where they are: half a tenth of a coarse voxel would make a carried volume drift by a percent and more at each phase.
+COARSE_STEPS, FINE_STEPS = 12, 6
+_STEP = 0.05  # voxels of the grid, for Adam
+# Weight of the squared gradient of the velocity (mm per mm) beside the similarity, and of the squared difference.
 _SMOOTHNESS = 0.2
+_DIFFERENCE = 50.0
 _FEWEST = 6  # voxels that a coarser level keeps along each axis
 
 
@@ -35,8 +38,8 @@ def register(phases: Tensor, forward: Tensor, backward: Tensor, spacing: Sequenc
              cancelled: CancelCheck = never) -> Tensor:
     """Return the velocity field (1, 3, k, j, i) whose flow leads from the first phase to the second, in voxels.
 
-    Both phases are warped half-way along the flow [1]_. A few gradient steps, on coarse grids, raise their local
-    correlation and keep the velocity smooth.
+    Both phases are warped half-way along the flow [1]_. Some gradient steps on a coarse grid raise their local
+    correlation, some more at full resolution lower their squared difference; the velocity stays smooth.
 
     Parameters
     ----------
@@ -50,14 +53,18 @@ def register(phases: Tensor, forward: Tensor, backward: Tensor, spacing: Sequenc
         Asked before every step.
     """
     velocity = velocity_of(forward, backward)
-    for factor, steps in LEVELS:
-        size = [max(min(n, _FEWEST), round(n / factor)) if s <= _THICK * min(spacing) else n
-                for n, s in zip(phases.shape[2:], spacing)]
-        coarse_spacing = [s * (n - 1) / max(m - 1, 1) or s for s, n, m in zip(spacing, phases.shape[2:], size)]
-        start = warping.resize_displacement(velocity, size)
-        found = _ascend(_coarser(phases, size), start, coarse_spacing, steps, cancelled)
-        velocity = velocity + warping.resize_displacement(found - start, phases.shape[2:])
-    return velocity
+    size = [max(min(n, _FEWEST), round(n / _COARSER)) if s <= _THICK * min(spacing) else n
+            for n, s in zip(phases.shape[2:], spacing)]
+    coarse_spacing = [s * (n - 1) / max(m - 1, 1) or s for s, n, m in zip(spacing, phases.shape[2:], size)]
+    window = window_of(coarse_spacing)
+
+    def correlation(a: Tensor, b: Tensor) -> Tensor:
+        return local_correlation(a, b, window).mean()
+
+    start = warping.resize_displacement(velocity, size)
+    found = _ascend(_coarser(phases, size), start, coarse_spacing, correlation, COARSE_STEPS, cancelled)
+    velocity = velocity + warping.resize_displacement(found - start, phases.shape[2:])
+    return _ascend(phases, velocity, spacing, _likeness, FINE_STEPS, cancelled)
 
 
 def window_of(spacing: Sequence[float]) -> List[int]:
@@ -69,20 +76,24 @@ def window_of(spacing: Sequence[float]) -> List[int]:
     return [5 if s <= _THICK * min(spacing) else 1 for s in spacing]
 
 
-def _ascend(phases: Tensor, start: Tensor, spacing: Sequence[float], steps: int, cancelled: CancelCheck) -> Tensor:
-    """Return the velocity after some steps of Adam towards more local correlation."""
+def _ascend(phases: Tensor, start: Tensor, spacing: Sequence[float], similarity: Callable[[Tensor, Tensor], Tensor],
+            steps: int, cancelled: CancelCheck) -> Tensor:
+    """Return the velocity after some steps of Adam towards more similarity of the phases."""
     velocity = start.clone().requires_grad_(True)
     optimizer = Adam([velocity], _STEP)
-    window = window_of(spacing)
     for _ in range(steps):
         stop_if(cancelled)
         with torch.enable_grad():
             half_way = warping.warp(phases, exponential(torch.cat([-velocity / 2, velocity / 2])))
-            alike = local_correlation(half_way[:1], half_way[1:], window).mean()
-            loss = _SMOOTHNESS * _roughness(velocity, spacing) - alike
+            loss = _SMOOTHNESS * _roughness(velocity, spacing) - similarity(half_way[:1], half_way[1:])
             loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return velocity.detach()
+
+
+def _likeness(a: Tensor, b: Tensor) -> Tensor:
+    """Return the negative of the mean squared difference, weighted."""
+    return -_DIFFERENCE * (a - b).square().mean()
 
 
 def _roughness(velocity: Tensor, spacing: Sequence[float]) -> Tensor:
