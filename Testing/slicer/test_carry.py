@@ -216,10 +216,9 @@ def test_models_and_markups_land_where_the_displacements_put_them(scene, result)
 
 
 @pytest.mark.skipif("cardiac" not in packaged_weights(), reason="the cardiac weights are not there")
-@pytest.mark.parametrize("s_curve", [True, False])
-def test_volumes_ejection_fraction_and_jacobian_are_those_of_a_heart_whose_truth_is_known(scene, s_curve):
-    """At every frame of five phases and of those between them, whatever the pace of the contraction."""
-    heart = BeatingHeart.within(CARDIAC_STACK, s_curve=s_curve)
+def test_volumes_ejection_fraction_and_jacobian_are_those_of_a_heart_whose_truth_is_known(scene):
+    """At every frame of five phases and of those between them, though the pace is not the one that was learned."""
+    heart = BeatingHeart.within(CARDIAC_STACK, s_curve=False)
     times = np.linspace(0, 1, 9)
     phases = [scene.AddNode(volumes.fromEngine(heart.frame(CARDIAC_STACK, time))) for time in times[::2]]
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "truth")

@@ -26,7 +26,7 @@ _THICK = 2.0
 _COARSER = 2  # how many times coarser the grid of the first steps is, along fine axes
 # The first steps, on the coarse grid, may find different brightness. The last ones, at full resolution, put the borders
 # where they are: half a tenth of a coarse voxel would make a carried volume drift by a percent and more at each phase.
-COARSE_STEPS, FINE_STEPS = 12, 6
+COARSE_STEPS, FINE_STEPS = 20, 6
 _STEP = 0.05  # voxels of the grid, for Adam
 # Weight of the squared gradient of the velocity (mm per mm) beside the similarity, and of the squared difference.
 _SMOOTHNESS = 0.2
