@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttt4d.images.volume import Geometry
+from ttt4d.motion import warping
 from ttt4d.temporal.canvas import Canvas
 from ttt4d.training.batches import SLICES
 from ttt4d.training.cache import CineSequence
 from ttt4d.training.cine import CineSampler, draw_phases
 from ttt4d.training.full_images import FullImageSampler
+from ttt4d.training.hearts import beat, draw_heart, paint
+from ttt4d.training.synthetic import SyntheticAnatomySampler
 
 
 @given(st.integers(3, 30), st.integers(0, 29), st.integers(0, 29), st.integers(0, 999))
@@ -54,3 +57,25 @@ def test_images_of_several_sizes_are_never_in_one_batch(sequences):
 def test_the_same_draws_give_the_same_sample(sequences):
     one, again = (CineSampler(sequences, 17, 2).draw(torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one.phase0, again.phase0) and torch.equal(one.time, again.time)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 999))
+def test_a_generated_anatomy_is_the_same_for_the_same_seed_and_its_phases_are_scaled(seed):
+    sampler = SyntheticAnatomySampler(crop=33, batch=2)
+    one, same = (sampler.draw(torch.Generator().manual_seed(seed)) for _ in range(2))
+    assert torch.equal(one.phase1, same.phase1) and torch.equal(one.truth, same.truth), "same seed, same draw"
+    assert one.phase0.shape == one.truth.shape and torch.all((0 < one.time) & (one.time < 1))
+    assert 0 <= one.phase0.min() and one.phase0.max() <= 1 and torch.isfinite(one.truth).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 999))
+def test_the_left_ventricle_of_a_generated_heart_empties(seed):
+    generator = torch.Generator().manual_seed(seed)
+    heart = draw_heart((6, 65, 65), generator)
+    cavity = (heart.radius < heart.inner).float()
+    motion = beat(heart, generator)
+    image = paint(heart, torch.full_like(cavity, 0.5), generator)
+    assert 0 <= image.min() and image.max() <= 1
+    assert warping.warp(cavity, motion).sum() < cavity.sum()
