@@ -43,7 +43,7 @@ class Heart:
     @property
     def radius(self) -> Tensor:
         """Distance of each voxel from the axis of the left ventricle, of shape (1, 1, k, j, i)."""
-        return self.offset.square().sum(1, keepdim=True).sqrt().clamp(min=1e-3)
+        return _length(self.offset).clamp(min=1e-3)
 
 
 def draw_heart(size: Size, generator: Generator) -> Heart:
@@ -74,9 +74,9 @@ def paint(heart: Heart, background: Tensor, generator: Generator) -> Tensor:
         blood, muscle = muscle, blood
     edge = uniform(0.3, 0.9, generator)
     radius = heart.radius
-    second = (heart.offset - heart.right)
+    second = heart.offset - heart.right
     long = math.exp(uniform(-0.3, 0.3, generator))
-    second = torch.cat([second[:, :1] * long, second[:, 1:] / long], dim=1).square().sum(1, keepdim=True).sqrt()
+    second = _length(torch.cat([second[:, :1] * long, second[:, 1:] / long], dim=1))
     size = uniform(0.7, 1.1, generator) * heart.outer
     fat = uniform(0, 1, generator)
     thin = uniform(1.0, 3.0, generator)
@@ -91,7 +91,7 @@ def paint(heart: Heart, background: Tensor, generator: Generator) -> Tensor:
         place = uniform(0.5, 0.95, generator) * heart.inner.amax((3, 4), keepdim=True)
         at = torch.cat([place * math.sin(angle), place * math.cos(angle)], dim=1)
         width = uniform(0.08, 0.25, generator) * heart.inner.amax((3, 4), keepdim=True)
-        image = _over(image, (heart.offset - at).square().sum(1, keepdim=True).sqrt() - width, muscle, edge)
+        image = _over(image, _length(heart.offset - at) - width, muscle, edge)
     return image
 
 
@@ -120,6 +120,11 @@ def beat(heart: Heart, generator: Generator) -> Tensor:
     moved = moved + uniform(0.0, 0.5, generator) * second * bump
     along = uniform(-0.5, 0.5, generator) * fade
     return torch.cat([along, moved], dim=1)
+
+
+def _length(offset: Tensor) -> Tensor:
+    """Return the length (1, 1, k, j, i) of offsets (1, 2, k, j, i)."""
+    return offset.square().sum(1, keepdim=True).sqrt()
 
 
 def _wavy(direction: Tensor, amount: float, generator: Generator) -> Tensor:

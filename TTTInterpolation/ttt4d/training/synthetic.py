@@ -27,9 +27,7 @@ from ..motion import warping
 from ..motion.diffeomorphism import jacobian_determinant
 from .augmentation import augment_appearance, integer, uniform
 from .batches import SLICES, TrainingBatch
-from .hearts import beat, draw_heart, paint
-
-Size = Tuple[int, int, int]
+from .hearts import Size, beat, draw_heart, paint
 
 ISOTROPIC: Triple = (1.0, 1.0, 1.0)
 # Probability that a batch imitates another scanner.
