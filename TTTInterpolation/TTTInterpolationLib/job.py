@@ -119,7 +119,8 @@ class BlockingJob:
 class EventLoopJob:
     """A job beside a running Qt event loop.
 
-    After a result the child still runs, and the scratch folder stays, until `letGo` is called.
+    After a result the child still runs, and the scratch folder stays, until `letGo` is called. A job lives until its
+    child has ended, even if nobody else keeps it: Qt kills the child of a process object that is destroyed.
 
     Parameters
     ----------
@@ -130,6 +131,8 @@ class EventLoopJob:
     scratch : str
         A folder that the child removes when it ends.
     """
+
+    withChild: set["EventLoopJob"] = set()
 
     def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None],
                  onFinished: Callable[[Outcome], None], scratch: str = "") -> None:
@@ -156,6 +159,7 @@ class EventLoopJob:
 
     def start(self) -> None:
         """Start the child, which waits for its request."""
+        self.withChild.add(self)
         startProcess(self._process, self._command)
 
     def send(self, request: dict) -> None:
@@ -198,6 +202,7 @@ class EventLoopJob:
         import qt
 
         self._grace.stop()
+        self.withChild.discard(self)
         self._readOutput()
         self._readLog()
         self._end(-abs(exitCode) if exitStatus == qt.QProcess.CrashExit else exitCode)
@@ -206,6 +211,7 @@ class EventLoopJob:
         import qt
 
         if error == qt.QProcess.FailedToStart:  # every other error is followed by `finished`
+            self.withChild.discard(self)
             qt.QTimer.singleShot(0, lambda: self._end(None))  # after `start` has returned
 
     def _end(self, exitStatus: Optional[int]) -> None:

@@ -5,6 +5,7 @@ Inside 3D Slicer (see run_in_slicer.py) the same tests find the application itse
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 
@@ -28,6 +29,21 @@ except ImportError as missing:
 
 # The worker gets what it needs from its environment; two processes at a time must not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def collected_in_this_thread():
+    """Qt and VTK crash if another thread destroys their objects, and Python collects in whichever thread is at work.
+
+    A progress bar of an earlier test has such a thread. So the collector waits for the end of each test, and then runs
+    here. What was there before the test is frozen: to look through it each time would take minutes.
+    """
+    gc.disable()
+    gc.freeze()
+    yield
+    gc.collect()
+    gc.unfreeze()
+    gc.enable()
 
 
 @pytest.fixture
@@ -83,6 +99,7 @@ def geometry(request):
 def panels(scene, monkeypatch):
     """Opens panels of a user who has agreed to the conditions of all weights, and closes them after the test."""
     from TTTInterpolationLib import acknowledgement
+    from TTTInterpolationLib.job import EventLoopJob
 
     monkeypatch.setattr(acknowledgement, "ask", lambda names: None)
     opened = []
@@ -94,6 +111,7 @@ def panels(scene, monkeypatch):
     yield open_panel
     for panel in opened:
         panel.close()
+    tools.turn_until(lambda: not EventLoopJob.withChild)
 
 
 @pytest.fixture

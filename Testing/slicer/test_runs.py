@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import glob
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import qt
 import slicer
 
 import tools
@@ -18,6 +20,7 @@ from ttt4d.errors import InputError
 from ttt4d.weights import names as packaged_weights
 from TTTInterpolationLib import browsing, dependencies, job, review, sequences
 from TTTInterpolationLib.inputs import Inputs
+from TTTInterpolationLib.job import EventLoopJob
 from TTTInterpolationLib.parameters import InputKind, settingsOf
 from TTTInterpolationLib.run import BlockingRun, Callbacks
 from TTTInterpolationLib.transfer import Outputs, PhasesTransfer
@@ -84,6 +87,17 @@ def test_apply_shows_progress_and_ends_in_a_browser_that_shows_the_frames(
     assert panel.ui.lossButton.enabled
     (before, after, kept), = sequences.heldOutLossesOf(frames)
     assert kept is (after <= before)
+
+
+def test_a_child_that_still_ends_after_its_result_is_not_killed_with_a_job_that_nobody_keeps(panel, temporary_folder):
+    panel.ui.applyButton.click()
+    child = panel.logic.runOf(panel.choices).pid
+    turn_until(lambda: not panel.running)
+    gc.collect()
+    (job_,) = EventLoopJob.withChild
+    assert job_.pid == child
+    turn_until(lambda: not EventLoopJob.withChild)
+    assert not tools.exists(child) and job_._process.exitStatus() == qt.QProcess.NormalExit
 
 
 def test_cancel_in_mid_run_leaves_no_node_and_no_file(panel, temporary_folder, shown):
