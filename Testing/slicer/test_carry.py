@@ -125,6 +125,22 @@ def test_a_segmentation_becomes_one_a_frame_with_volumes_models_maps_and_statist
         [float(ml) for ml in table["cavity"]], abs=1e-3)
 
 
+def test_the_volumes_are_those_of_slicers_segment_statistics(result, drawn):
+    statistics = pytest.importorskip("SegmentStatistics", reason="the module Segment Statistics is in 3D Slicer only")
+    carried = TTTInterpolationLogic().carry(result, drawn)
+    segmentation, browser = carried.sequences[0], browsing.browserOf(result)
+    table = columns_of(carried.measures.volumes)
+    logic = statistics.SegmentStatisticsLogic()
+    logic.getParameterNode().SetParameter("Segmentation", browser.GetProxyNode(segmentation).GetID())
+    for n in range(4):
+        browser.SetSelectedItemNumber(n)
+        logic.computeStatistics()
+        found = logic.getStatistics()
+        volumes_ml = {found[identity, "Segment"]: found[identity, "LabelmapSegmentStatisticsPlugin.volume_cm3"]
+                      for identity in found["SegmentIDs"]}
+        assert volumes_ml == pytest.approx({name: float(table[name][n]) for name in ("cavity", "wall")}, rel=0.01)
+
+
 def test_an_edit_in_one_frame_touches_no_other_and_a_second_carry_replaces_the_first(scene, result, drawn):
     logic = TTTInterpolationLogic()
     carried = logic.carry(result, drawn)
