@@ -135,6 +135,7 @@ def test_the_training_command_writes_weights_that_say_what_they_learned_from(sou
 @pytest.mark.parametrize("arguments, words", [
     (["--axis", "slices", "--volumes"], "nothing to learn from"),
     (["--axis", "slices", "--data", "nowhere"], "index.csv"),
+    (["--axis", "slices", "--volumes", "--films", "nowhere"], "index.csv"),
     (["--volumes", "one"], "--axis slices"),
     (["--axis", "slices", "--whole"], "--whole"),
     (["--decay", "0"], "learning rate falls")])

@@ -62,6 +62,6 @@ def _sources(args: argparse.Namespace) -> List[Source]:
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    if not args.data or not (Path(args.data) / "index.csv").is_file():
+    if not args.data:
         raise InputError("Training between slices needs a folder of volumes with their index.csv: name it with --data.")
     return Path(args.data)

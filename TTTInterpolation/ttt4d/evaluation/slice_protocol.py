@@ -8,7 +8,6 @@ Peak signal-to-noise ratio for a peak of 1 on the intensities of `slice_problems
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 import torch
 
 from ..errors import InputError
+from ..images.datasets import index_rows
 from ..through_plane import classical
 from . import metrics, slice_methods
 from .slice_problems import PROBLEMS, Problem, comparable, psnr
@@ -56,15 +56,6 @@ class SliceFigures:
     seconds: float
 
 
-def index(folder: Path) -> List[Dict[str, str]]:
-    """Return the rows of a folder's index.csv; InputError if it has none."""
-    path = folder / "index.csv"
-    if not path.is_file():
-        raise InputError(f"The folder {folder.name} has no index.csv: give one of volumes with their index.")
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def split_of(problem: str) -> str:
     """Return the split that a problem is made of."""
     return THICK_SPLIT if problem == "thick" else HELD_OUT
@@ -87,8 +78,8 @@ def cases(folder: Path, problem: str, split: str = "", names: Sequence[str] = ()
     from ..training.slice_sources import read
 
     found = []
-    for row in index(folder):
-        if row["split"] != (split or split_of(problem)) or (names and row["name"] not in names):
+    for row in index_rows(folder, split or split_of(problem)):
+        if names and row["name"] not in names:
             continue
         array, spacing = read(folder / f"{row['name']}.nii.gz")
         volume = torch.from_numpy(comparable(array, row["kind"]).copy())

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
+from ..images.datasets import index_rows
 from ..through_plane.profile import FWHM_PER_SIGMA
 from . import metrics, slice_methods
 from .slice_problems import Problem, comparable
-from .slice_protocol import index
 
 # Slices looked for between two acquired ones of the axial stack.
 FACTOR = 4
@@ -71,7 +71,7 @@ def overlap(covered: Tensor) -> Tuple[slice, ...]:
 
 def evaluate(folder: Path, methods: Sequence[Tuple[str, slice_methods.Method]]) -> Iterator[Dict[str, Any]]:
     """Yield the local NCC of each method with each of the stacks that cross the axial one."""
-    names = [row["name"] for row in index(folder) if row["split"] == "views"]
+    names = [row["name"] for row in index_rows(folder, "views")]
     if not any(name.endswith("tra") for name in names):
         raise InputError("There are no stacks of crossing views in this data: leave the problem views out.")
     axial, affine = read(folder / f"{next(n for n in names if n.endswith('tra'))}.nii.gz")

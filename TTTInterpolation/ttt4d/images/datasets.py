@@ -18,6 +18,8 @@ import numpy as np
 from ..errors import InputError
 from .volume import Triple
 
+# Names the images of a folder, with what each is for.
+INDEX = "index.csv"
 LUNG_SIZE = 128
 LUNG_WINDOW = (-1400.0, 200.0)
 LUNG_BODY = -500.0
@@ -173,23 +175,30 @@ def open_data(folder: Optional[Union[str, Path]]) -> DataSet:
     raise InputError(f"The data folder {folder.name} is in no layout known here: give an ACDC or 4D-Lung folder.")
 
 
+def index_rows(folder: Path, split: str = "") -> List[Dict[str, str]]:
+    """Return the rows of a folder's index.csv, or those of one split; InputError if the folder has none."""
+    path = folder / INDEX
+    if not path.is_file():
+        raise InputError(f"The folder {folder.name} has no {INDEX}: give a folder of images with their {INDEX}.")
+    with open(path, newline="") as lines:
+        return [row for row in csv.DictReader(lines) if not split or row["split"] == split]
+
+
 # ACDC
 
 
 def _acdc(folder: Path) -> DataSet:
     patients = sorted(path.parent for path in folder.glob("patient*/Info.cfg"))
-    index = folder / "index.csv"
-    if not index.is_file():
+    if not (folder / INDEX).is_file():
         cases = tuple(_acdc_case(patient, None) for patient in patients)
         held_out = round(len(cases) * 0.9)
         return DataSet("acdc-paper", {"train": cases[:held_out], "test": cases[held_out:]})
     splits: Dict[str, List[Case]] = {}
-    with open(index, newline="") as lines:
-        for row in csv.DictReader(lines):
-            patient = folder / f"patient{row['patient']}"
-            known = row["spacing_known"] == "yes"
-            spacing = (float(row["sz"]), float(row["sy"]), float(row["sx"])) if known else None
-            splits.setdefault(row["split"], []).append(_acdc_case(patient, spacing))
+    for row in index_rows(folder):
+        patient = folder / f"patient{row['patient']}"
+        known = row["spacing_known"] == "yes"
+        spacing = (float(row["sz"]), float(row["sy"]), float(row["sx"])) if known else None
+        splits.setdefault(row["split"], []).append(_acdc_case(patient, spacing))
     return DataSet("crop", {name: tuple(cases) for name, cases in splits.items()})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, List, Mapping, Sequence, Tuple
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ..images.datasets import index_rows
 from ..through_plane.scale import RobustScale
 from . import slice_anatomies
 
@@ -51,10 +51,10 @@ def scaled(array: np.ndarray) -> Tensor:
 
 def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]:
     """Read the volumes of a split of an index (`index.csv`), or those of them that are named."""
-    with open(folder / "index.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split and (not names or row["name"] in names)]
     found = []
-    for row in rows:
+    for row in index_rows(folder, split):
+        if names and row["name"] not in names:
+            continue
         array, spacing = read(folder / f"{row['name']}.nii.gz")
         found.append(Source(row["name"], scaled(array), spacing, weight=_weight(row)))
     return found
@@ -69,10 +69,9 @@ def _weight(row: Mapping[str, str]) -> float:
 
 def films(folder: Path) -> List[Source]:
     """Return each slice of the training split's cine MR as a film (t, j, i), its frames as far apart as its pixels."""
-    with open(folder / "index.csv", newline="") as file:
-        patients = [f"patient{row['patient']}" for row in csv.DictReader(file) if row["split"] == "train"]
     found = []
-    for patient in patients:
+    for row in index_rows(folder, "train"):
+        patient = f"patient{row['patient']}"
         cine, _ = read(folder / patient / f"{patient}_4d.nii.gz")
         if len(cine) >= CINE_FRAMES:
             found += [Source(f"{patient}-{k}", scaled(cine[:, k]), (1.0, 1.0, 1.0), False)
