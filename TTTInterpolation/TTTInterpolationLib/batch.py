@@ -3,8 +3,8 @@ r"""Fill in many cases, without a window: `ttt4d batch` on the Python of 3D Slic
   Slicer --no-splash --no-main-window --additional-module-paths TTTInterpolation \
          --python-script TTTInterpolation/TTTInterpolationLib/batch.py CASES RESULTS --frames 9
 
-With `--factor 4` in place of `--frames 9`, slices are filled in. The arguments, the results and the exit status are
-those of `ttt4d batch`; `batch.py --help` lists them.
+With `--factor 4` in place of `--frames 9`, slices are filled in; with `--slices-factor 4` beside it, both. The
+arguments, the results and the exit status are those of `ttt4d batch`; `batch.py --help` lists them.
 """
 
 from __future__ import annotations

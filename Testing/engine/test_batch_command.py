@@ -127,8 +127,22 @@ def test_slices_are_filled_in_over_a_cohort_too(tmp_path, slice_weights):
     assert [row["frames"] for row in summary_of(results)] == ["1", "1"]
 
 
+def test_frames_of_a_cohort_get_new_slices_too_and_are_done_only_with_the_same_ones(tmp_path, weights):
+    cases, results = tmp_path / "cases", tmp_path / "results"
+    make_cohort(cases, 1)
+    command = ["batch", str(cases), str(results), *QUICK, *weights]
+    sizes = []
+    for more, status in ([], "done"), (["2"], "done"), (["2"], "skipped"), (["3"], "done"), ([], "done"):
+        assert cli.run(command + (["--slices-factor", *more, "--slices", "gap"] if more else [])) == 0
+        assert [row["status"] for row in summary_of(results)] == [status]
+        sizes.append(sitk.ReadImage(str(results / "p0.seq.nrrd")).GetSize()[2])
+    assert sizes == [5, 9, 9, 13, 5]
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["--factor", "2", "--frames", "3"], "frames is for frames, not for slices"),
+    (["--factor", "2", "--slices-factor", "3"], "slices-factor is for frames, not for slices"),
+    (["--slices", "gap"], "give --slices-factor too"),
     (["--thickness", "2"], "thickness is for slices"),
     (["--jobs", "0"], "jobs is 0"),
     (["--part", "5/4"], "no part 5/4"),

@@ -74,7 +74,7 @@ def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) ->
     with contextlib.ExitStack() as stack:
         with writing(files.result):
             staging = stack.enter_context(files.staging())
-        job, messages = _job(case, staging, plan.prepared(case, staging.folder).settings, smaller)
+        job, messages = _job(case, staging, plan.prepared(case, staging.folder), smaller)
         report: Any = job.run(ignore, lambda *frame: None, never)
         report["messages"][:0] = messages
         with writing(files.result):
@@ -91,8 +91,9 @@ def _compute_claimed(case: Case, files: CaseFiles, plan: Plan, smaller: bool) ->
                " ".join(report["messages"]))
 
 
-def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[BaseJob, List[str]]:
+def _job(case: Case, files: CaseFiles, plan: Plan, smaller: bool) -> Tuple[BaseJob, List[str]]:
     """Return the job of a case on the network of this process, and what has to be said of it."""
+    settings = plan.settings
     network = loaded(settings)
     if isinstance(settings, SliceRunSettings):
         if case.sequence is None:
@@ -104,7 +105,8 @@ def _job(case: Case, files: CaseFiles, settings: Any, smaller: bool) -> Tuple[Ba
         settings = dataclasses.replace(settings, canvas=edge)
         messages = [f"The process that computed this case was killed or ran out of memory: it was computed on a "
                     f"smaller canvas of {edge} voxels. The same command tries the full canvas again."]
-    return Job(Request(files.result, case.phases, case.sequence, settings, preview=files.preview), network), messages
+    request = Request(files.result, case.phases, case.sequence, settings, preview=files.preview, slices=plan.slices)
+    return Job(request, network), messages
 
 
 def loaded(settings: Any) -> Any:

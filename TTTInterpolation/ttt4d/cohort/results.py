@@ -110,15 +110,18 @@ class Wanted:
         The settings; of the path of a weights file, only the file's name.
     weights : str, optional
         SHA-256 of the weights; None where their name in the settings tells which they are.
+    slices : Wanted, optional
+        What the slices of the frames have to be made with, in a run on both axes.
     """
 
     settings: Dict[str, Any]
     weights: Optional[str] = None
+    slices: Optional[Wanted] = None
 
     @classmethod
-    def of(cls, settings: Any) -> Wanted:
+    def of(cls, settings: Any, slices: Optional[SliceRunSettings] = None) -> Wanted:
         """Return what is wanted with these settings; raises WeightsError where the weights are not there."""
-        return cls(as_reported(settings), checksum(locate(settings.weights)))
+        return cls(as_reported(settings), checksum(locate(settings.weights)), cls.of(slices) if slices else None)
 
     def done_report(self, inputs: str, files: CaseFiles) -> Optional[Dict[str, Any]]:
         """Return the report of an earlier run if its result is still valid, else None.
@@ -129,11 +132,16 @@ class Wanted:
         try:
             with open(files.report, encoding="utf-8") as file:
                 found = json.load(file)
-            same = (inputs and inputs == found["inputs"] and self.settings == found["settings"]
-                    and self.weights in (None, found["weights"]["sha256"]))
+            same = inputs and inputs == found["inputs"] and self._are_of(found)
             return found if same and os.path.isfile(files.result) and isinstance(found["frames"], list) else None
         except (OSError, ValueError, KeyError, TypeError):  # damaged, or written by an earlier version
             return None
+
+    def _are_of(self, found: Dict[str, Any]) -> bool:
+        """Return whether a report, or its part on the slices of frames, tells of these settings and weights."""
+        slices = found.get("slices", {})
+        return (self.settings == found["settings"] and self.weights in (None, found["weights"]["sha256"])
+                and (self.slices._are_of(slices) if self.slices else "settings" not in slices))
 
 
 @dataclass(frozen=True)
@@ -148,16 +156,20 @@ class Plan:
         The settings, which tell the axis too.
     wanted : Wanted
         What tells whether a result is done.
+    slices : SliceRunSettings, optional
+        How to fill in the slices of the frames too.
     """
 
     folder: str
     settings: Any
     wanted: Wanted
+    slices: Optional[SliceRunSettings] = None
 
     @classmethod
-    def of(cls, folder: str, settings: Any) -> Plan:
+    def of(cls, folder: str, settings: Any, slices: Optional[SliceRunSettings] = None) -> Plan:
         """Return the plan of these settings; raises WeightsError where the weights are not there."""
-        return cls(folder, settings, Wanted.of(settings))
+        slices = slices and slices.for_frames(settings)
+        return cls(folder, settings, Wanted.of(settings, slices), slices)
 
     def for_case(self, case: Case) -> Plan:
         """Return what is made of one case: the same for all, except where a scheme goes from case to case."""

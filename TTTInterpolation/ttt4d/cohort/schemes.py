@@ -48,7 +48,7 @@ def with_weights(plan: Plan, path: str) -> Plan:
     """Return the plan of cases that are computed with adapted weights, whose name tells which they are."""
     adaptation = dataclasses.replace(plan.settings.adaptation, auxiliary=NO_ADAPTATION)
     settings = dataclasses.replace(plan.settings, weights=path, adaptation=adaptation)
-    return Plan(plan.folder, settings, Wanted(as_reported(settings)))
+    return Plan(plan.folder, settings, Wanted(as_reported(settings), slices=plan.wanted.slices), plan.slices)
 
 
 def naive_plan(cases: Sequence[Case], plan: Plan) -> Plan:
@@ -123,7 +123,7 @@ class StreamPlan(Plan):
     @classmethod
     def over(cls, cases: Sequence[Case], plan: Plan) -> StreamPlan:
         """Return the plan of some cases."""
-        return cls(plan.folder, plan.settings, plan.wanted, tuple(cases), tuple(chain(cases, plan)))
+        return cls(plan.folder, plan.settings, plan.wanted, plan.slices, tuple(cases), tuple(chain(cases, plan)))
 
     def for_case(self, case: Case) -> Plan:
         """Return the plan of a case, with the name of the weights after it."""

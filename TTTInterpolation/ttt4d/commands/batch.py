@@ -2,9 +2,11 @@
 
   ttt4d batch CASES RESULTS --frames 9 --jobs 4
   ttt4d batch CASES RESULTS --factor 4 --part 2/8
+  ttt4d batch CASES RESULTS --frames 9 --slices-factor 4
 
-With --factor or --spacing, slices are filled in; else frames are interpolated. All other settings are those of
-`ttt4d interpolate` or `ttt4d slices`, with their defaults.
+With --factor or --spacing, slices are filled in; else frames are interpolated, and with --slices-factor the slices of
+each frame are filled in too. All other settings are those of `ttt4d interpolate` or `ttt4d slices`, with their
+defaults.
 
 CASES is a folder, a .csv table or a BIDS tree.
   In a folder, each 4D image is a case, and so is each subfolder: with two images it is a pair, with more a sequence, in
@@ -26,7 +28,7 @@ import dataclasses
 import itertools
 import os
 import sys
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from ..cohort.cases import Case, find_cases
 from ..cohort.page import write_page
@@ -41,7 +43,7 @@ from ..settings import NO_ADAPTATION, InterpolationSettings, is_settings, types_
 from ..through_plane.settings import SliceRunSettings
 from .batch_on_slurm import run_on_slurm
 from .exit_status import EXIT_CASES_FAILED, EXIT_INTERRUPTED, EXIT_OK
-from .settings_arguments import add_settings, settings_of
+from .settings_arguments import add_settings, add_slices_factor, settings_of, slices_of_frames
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,19 +64,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="submit an array of parts to Slurm, wait for it, and make the summary; tasks=N parts, "
                        "wait=no, and options of sbatch, such as partition=gpu time=60 mem=8GB")
     add_settings(parser)
+    add_slices_factor(parser.add_argument_group("new slices too"))
     slices = parser.add_argument_group("slices between slices, instead of frames")
     add_settings(slices, SliceRunSettings, without=_names(InterpolationSettings))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute the cases and return the exit status."""
-    settings = _settings(arguments)
+    settings, slices = _settings(arguments)
     if arguments.jobs < 1:
         raise SettingsError(f"--jobs is {arguments.jobs}: give 1 or more.")
     part = Part.parse(arguments.part) if arguments.part else Part(0, 1)
     everyone = find_cases(arguments.cases, arguments.results, arguments.participant_label,
                           isinstance(settings, SliceRunSettings))
-    base = Plan.of(arguments.results, settings)
+    base = Plan.of(arguments.results, settings, slices)
     plan, cases = _scheme_plan(arguments, base, everyone), part.of(everyone)
     done = plan.done(cases)
     if arguments.dry_run:
@@ -135,17 +138,20 @@ def _scheme_plan(arguments: argparse.Namespace, base: Plan, cases: Sequence[Case
     return StreamPlan.over(cases, base)
 
 
-def _settings(arguments: argparse.Namespace) -> Any:
-    """Return the settings of the axis that the arguments are for."""
-    given = vars(arguments)
-    slices = given["factor"] is not None or given["spacing"] is not None
-    mine, other = (SliceRunSettings, InterpolationSettings) if slices else (InterpolationSettings, SliceRunSettings)
-    strange = [name for name in _names(other) if name not in _names(mine) and given[name] is not None]
-    if strange:
-        raise SettingsError(
-            f"--{strange[0]} is for {'frames, not for slices: leave it out' if slices else 'slices'}"
-            f"{'' if slices else ': give --factor or --spacing with it'}.")
-    return settings_of(arguments, mine)
+def _settings(arguments: argparse.Namespace) -> Tuple[Any, Optional[SliceRunSettings]]:
+    """Return the settings of the axis that the arguments are for, and those of the slices of frames."""
+    frames, slices = _names(InterpolationSettings), _names(SliceRunSettings)
+    if arguments.factor is not None or arguments.spacing is not None:
+        _refuse(arguments, [*(set(frames) - set(slices)), "slices_factor"], "frames, not for slices: leave it out")
+        return settings_of(arguments, SliceRunSettings), None
+    _refuse(arguments, set(slices) - {*frames, "slices"}, "slices: give --factor or --spacing with it")
+    return settings_of(arguments), slices_of_frames(arguments)
+
+
+def _refuse(arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    for name in sorted(names):
+        if getattr(arguments, name) is not None:
+            raise SettingsError(f"--{name.replace('_', '-')} is for {why}.")
 
 
 def _names(settings: type) -> List[str]:

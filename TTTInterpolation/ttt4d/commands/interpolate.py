@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Optional
 
-from ..errors import SettingsError
 from ..images.formats import READABLE, WRITABLE
 from ..progress import never
-from ..settings import NO_ADAPTATION
-from ..through_plane.settings import AUTO, GAP, THICK, SliceAdaptationSettings, SliceRunSettings
+from ..through_plane.settings import AUTO, GAP, THICK
 from .exit_status import EXIT_OK
 from .job import Job
 from .progress_bar import ProgressBar
 from .request import Request
-from .settings_arguments import add_settings, settings_of
+from .settings_arguments import add_settings, add_slices_factor, settings_of, slices_of_frames
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"a name that ends in {WRITABLE}, or a folder for one .nrrd a frame")
     add_settings(parser)
     slices = parser.add_argument_group("new slices too")
-    slices.add_argument("--slices-factor", type=float, metavar="K",
-                        help="also fill in the slices of every frame, this many times as close: any number above 1")
+    add_slices_factor(slices)
     slices.add_argument("--slices", metavar=f"{GAP}|{THICK}|{AUTO}",
                         help=f"how the slices are to be taken, see `ttt4d slices` (default: {AUTO})")
     motion = parser.add_argument_group("motion")
@@ -58,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     one = len(arguments.inputs) == 1
     request = Request(arguments.output, () if one else tuple(arguments.inputs), arguments.inputs[0] if one else None,
                       settings_of(arguments), arguments.displacements, arguments.report, arguments.preview,
-                      arguments.labels, arguments.carried, arguments.volumes, arguments.maps, slices=_slices(arguments))
+                      arguments.labels, arguments.carried, arguments.volumes, arguments.maps,
+                      slices=slices_of_frames(arguments))
     with ProgressBar() as bar:
         report = Job(request).run(bar, lambda *frame: None, never)
     for message in report["messages"]:
@@ -67,15 +64,3 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{request.output}: {len(report['frames'])} frames, {synthetic} of them synthetic, "
           f"in {sum(report['seconds'].values()):.1f} s on {report['device']}. Not for clinical use.")
     return EXIT_OK
-
-
-def _slices(arguments: argparse.Namespace) -> Optional[SliceRunSettings]:
-    """Return the settings of the other axis; where the frames do not adapt, neither do the slices."""
-    if arguments.slices_factor is None:
-        if arguments.slices is not None:
-            raise SettingsError("--slices says how slices are filled in, but not how many: give --slices-factor too.")
-        return None
-    adaptation = SliceAdaptationSettings()
-    if arguments.auxiliary == NO_ADAPTATION:
-        adaptation = SliceAdaptationSettings(NO_ADAPTATION)
-    return SliceRunSettings(arguments.slices_factor, slices=arguments.slices or AUTO, adaptation=adaptation)

@@ -130,7 +130,7 @@ class Job(BaseJob):
         began = clock.monotonic()
         interpolator = self._interpolator or Interpolator(settings.weights, settings.device)
         interpolator.check(settings)
-        axis = SliceAxis(self.request.slices, settings) if self.request.slices is not None else None
+        axis = SliceAxis(self.request.slices.for_frames(settings)) if self.request.slices else None
         loaded = clock.monotonic()
         inputs = read_inputs(self.request, progress, cancelled, messages)
         read = clock.monotonic()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
-from typing import Any, Collection, Dict, Union
+from typing import Any, Collection, Dict, Optional, Union
 
-from ..settings import InterpolationSettings, is_settings, types_of
+from ..errors import SettingsError
+from ..settings import NO_ADAPTATION, InterpolationSettings, is_settings, types_of
+from ..through_plane.settings import AUTO, SliceAdaptationSettings, SliceRunSettings
 
 
 def add_settings(parser: argparse._ActionsContainer, settings: type = InterpolationSettings,
@@ -35,6 +37,32 @@ def settings_of(arguments: argparse.Namespace, settings: type = InterpolationSet
         A value is not allowed.
     """
     return settings.from_json(_given(vars(arguments), settings))  # type: ignore[attr-defined] # of every such class
+
+
+def add_slices_factor(parser: argparse._ActionsContainer) -> None:
+    """Add the argument that asks for both axes in one run: frames with slices between theirs."""
+    parser.add_argument("--slices-factor", type=float, metavar="K",
+                        help="also fill in the slices of every frame, this many times as close: any number above 1")
+
+
+def slices_of_frames(arguments: argparse.Namespace) -> Optional[SliceRunSettings]:
+    """Return how to fill in the slices of every frame; None where that is not asked for.
+
+    Where the frames do not adapt, neither do the slices.
+
+    Raises
+    ------
+    SettingsError
+        A value is not allowed.
+    """
+    if arguments.slices_factor is None:
+        if arguments.slices is not None:
+            raise SettingsError("--slices says how slices are filled in, but not how many: give --slices-factor too.")
+        return None
+    adaptation = SliceAdaptationSettings()
+    if arguments.auxiliary == NO_ADAPTATION:
+        adaptation = SliceAdaptationSettings(NO_ADAPTATION)
+    return SliceRunSettings(arguments.slices_factor, slices=arguments.slices or AUTO, adaptation=adaptation)
 
 
 def _add_fields(parser: argparse._ActionsContainer, settings: type, without: Collection[str], group: str,

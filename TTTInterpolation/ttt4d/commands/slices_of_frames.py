@@ -12,7 +12,7 @@ from ..images.files import quoted
 from ..images.writers import check_output
 from ..progress import CancelCheck, ProgressCallback
 from ..report import JobReport
-from ..settings import NO_ADAPTATION, InterpolationSettings
+from ..settings import NO_ADAPTATION
 from ..temporal.frames import Frame
 from ..through_plane.pipeline import AdaptedSlices, SliceInterpolator
 from ..through_plane.plan import SlicePlan
@@ -70,9 +70,7 @@ class SliceAxis:
     Parameters
     ----------
     settings : SliceRunSettings
-        How to fill in the slices. Its scheme is taken to be `naive`: one adaptation for all frames.
-    run : InterpolationSettings
-        Those of the frames. Their device and seed hold for both axes.
+        How to fill in the slices, as `SliceRunSettings.for_frames` returns it.
 
     Raises
     ------
@@ -80,12 +78,11 @@ class SliceAxis:
         One of them cannot be used.
     """
 
-    def __init__(self, settings: SliceRunSettings, run: InterpolationSettings) -> None:
-        adaptation = dataclasses.replace(settings.adaptation, scheme="naive")
-        self.settings = dataclasses.replace(settings, adaptation=adaptation, device=run.device, seed=run.seed)
-        self.interpolator = SliceInterpolator(settings.weights, run.device)
-        if adaptation.auxiliary != NO_ADAPTATION:
-            check_task(self.interpolator.model, adaptation)
+    def __init__(self, settings: SliceRunSettings) -> None:
+        self.settings = settings
+        self.interpolator = SliceInterpolator(settings.weights, settings.device)
+        if settings.adaptation.auxiliary != NO_ADAPTATION:
+            check_task(self.interpolator.model, settings.adaptation)
 
     def adapt(self, request: Request, inputs: Inputs, messages: List[str], progress: ProgressCallback,
               cancelled: CancelCheck) -> SlicesOfFrames:

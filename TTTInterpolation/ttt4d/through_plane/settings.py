@@ -5,11 +5,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Optional
 
 from ..errors import SettingsError
-from ..settings import ADAPTATION, MACHINE, SCHEMES, AdaptationSettings, SettingsBase, auxiliary_option, option
+from ..settings import (
+    ADAPTATION,
+    MACHINE,
+    SCHEMES,
+    AdaptationSettings,
+    InterpolationSettings,
+    SettingsBase,
+    auxiliary_option,
+    option,
+)
 from .auxiliary import TASKS
 
 GAP, THICK, AUTO = "gap", "thick", "auto"
@@ -119,6 +129,14 @@ class SliceRunSettings(SettingsBase):
         super().__post_init__()
         if (self.factor is None) == (self.spacing is None):
             raise SettingsError("The spacing of the new slices is not clear: give either a factor or a spacing in mm.")
+
+    def for_frames(self, frames: InterpolationSettings) -> SliceRunSettings:
+        """Return the settings with which the slices of frames are filled in.
+
+        Device and seed are those of the run between phases, and one adaptation to the phases serves all frames.
+        """
+        adaptation = dataclasses.replace(self.adaptation, scheme="naive")
+        return dataclasses.replace(self, adaptation=adaptation, device=frames.device, seed=frames.seed)
 
     def for_slices(self, slices: str, thickness: Optional[float]) -> SliceSettings:
         """Return the settings of the method, once it is known how thick the slices are."""
