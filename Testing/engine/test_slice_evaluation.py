@@ -67,6 +67,24 @@ def test_a_table_tells_mean_and_spread(data):
     assert "31.00 +- 1.00" in slice_tables.markdown(rows) and "+1.50 +- 0.50" in slice_tables.markdown(rows)
 
 
+def test_a_stack_of_a_patient_who_has_moved_is_compared_where_it_fits(tmp_path, capsys):
+    rng = np.random.default_rng(1)
+    fine = sitk.DiscreteGaussian(sitk.GetImageFromArray(rng.random((48, 48, 48)).astype(np.float32)), 3.0)
+    body = 1000 * sitk.GetArrayFromImage(fine).T  # (i, j, k) at 1 mm
+    thin = (slice(None), slice(None), slice(2, None, 4))
+    thick = body.reshape(48, 12, 4, 48).mean(2).transpose(0, 2, 1)  # (i, k, j), each a mean over 4 mm
+    axial, coronal = np.diag([1.0, 1, 4, 1]), np.array([[1.0, 0, 0, 0], [0, 0, 4, 1.5], [0, 1, 0, 0], [0, 0, 0, 1]])
+    axial[2, 3], coronal[2, 3] = 2.0, 1.6  # the coronal stack is told 1.6 mm too high
+    for name, array, affine in (("mr-body-tra", body[thin], axial), ("mr-body-cor", thick, coronal)):
+        nibabel.save(nibabel.Nifti1Image(array.astype(np.float32), affine), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "index.csv").write_text("name,split,kind\nmr-body-tra,views,mr\nmr-body-cor,views,mr\n")
+    file = tmp_path / "views.json"
+    assert evaluate(tmp_path, "--problems", "views", "--methods", "linear", "--json", str(file)) == 0
+    row, *_others = json.loads(file.read_text())["views"]
+    assert np.allclose(row["moved_mm"], (0, 0, -1.6), atol=0.5) and row["ncc_aligned"] > row["ncc"] + 0.02
+    assert f"{row['ncc_aligned']:.4f} when moved by" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["--problems", "gap-3"], "gap-2"), (["--methods", "magic"], "pchip"), (["--cases", "nobody"], "no volume"),
     (["--problems", "views"], "crossing views"), (["--labels"], "phases only")])

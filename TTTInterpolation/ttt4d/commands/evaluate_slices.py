@@ -72,5 +72,7 @@ def run(args: argparse.Namespace, names: List[str], show: Callable[[str], None])
     finally:  # the tables are printed even if a file could not be written
         print(slice_tables.markdown(figures), end="")
         for row in crossing:
-            print(f"views: local NCC of {row['method']} with {row['stack']}: {row['ncc']:.4f}")
+            moved = ", ".join(f"{mm:.1f}" for mm in row["moved_mm"])
+            print(f"views: local NCC of {row['method']} with {row['stack']}: {row['ncc']:.4f}, "
+                  f"{row['ncc_aligned']:.4f} when moved by ({moved}) mm")
     return EXIT_OK

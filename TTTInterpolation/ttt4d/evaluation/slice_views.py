@@ -2,10 +2,14 @@
 
 The axial stack is refined, brought onto the coronal and the sagittal one where they overlap, and compared with what was
 acquired there. Each voxel of those is a mean over its own thickness, so the refined stack is seen through it too.
+
+A patient moves between two stacks. Where they are a millimetre apart, the most blurred stack is the most alike. So each
+crossing stack is also compared where it fits the axial one best, when that is refined by linear interpolation.
 """
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, Dict, Iterator, Sequence, Tuple
 
@@ -16,6 +20,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..images.datasets import index_rows
+from ..through_plane import classical
 from ..through_plane.profile import FWHM_PER_SIGMA
 from . import metrics, slice_methods
 from .slice_problems import Problem, comparable
@@ -24,6 +29,8 @@ from .slice_problems import Problem, comparable
 FACTOR = 4
 # Places across the thickness of a voxel at which the refined stack is read.
 ACROSS = (-0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75)
+# Steps in mm by which a crossing stack is moved, until no step brings it closer.
+STEPS = (0.8, 0.4)
 
 
 def read(path: Path) -> Tuple[Tensor, np.ndarray]:
@@ -69,16 +76,44 @@ def overlap(covered: Tensor) -> Tuple[slice, ...]:
     return tuple(box)
 
 
+def likeness(refined: Tensor, affine: np.ndarray, truth: Tensor, onto: np.ndarray) -> float:
+    """Return the local NCC of a refined stack with a crossing one, where the refined one covers it."""
+    seen, covered = seen_from(refined, affine, truth.shape, onto)
+    box = overlap(covered)
+    return metrics.ncc(truth[box].numpy(), seen[box].numpy())
+
+
+def aligned(refined: Tensor, affine: np.ndarray, truth: Tensor, onto: np.ndarray) -> np.ndarray:
+    """Return the matrix of a crossing stack, moved to where it is most like a refined one, axis by axis."""
+    best = likeness(refined, affine, truth, onto)
+    for step in STEPS:
+        closer = True
+        while closer:
+            closer = False
+            for axis, sign in itertools.product(range(3), (-1, 1)):
+                moved = onto.copy()
+                moved[axis, 3] += sign * step
+                found = likeness(refined, affine, truth, moved)
+                if found > best:
+                    best, onto, closer = found, moved, True
+    return onto
+
+
 def evaluate(folder: Path, methods: Sequence[Tuple[str, slice_methods.Method]]) -> Iterator[Dict[str, Any]]:
-    """Yield the local NCC of each method with each of the stacks that cross the axial one."""
+    """Yield the local NCC of each method with each of the stacks that cross the axial one, as acquired and aligned."""
     names = [row["name"] for row in index_rows(folder, "views")]
     if not any(name.endswith("tra") for name in names):
         raise InputError("There are no stacks of crossing views in this data: leave the problem views out.")
     axial, affine = read(folder / f"{next(n for n in names if n.endswith('tra'))}.nii.gz")
+    problem = refinement(axial, affine)
+    linear = classical.METHODS["linear"](problem.acquired, problem.positions)
+    stacks = []
+    for crossing in (n for n in names if not n.endswith("tra")):
+        truth, onto = read(folder / f"{crossing}.nii.gz")
+        stacks.append((crossing, truth, onto, aligned(linear, affine, truth, onto)))
     for name, method in methods:
-        refined = next(method([refinement(axial, affine)]))
-        for crossing in (n for n in names if not n.endswith("tra")):
-            truth, onto = read(folder / f"{crossing}.nii.gz")
-            seen, covered = seen_from(refined, affine, truth.shape, onto)
-            box = overlap(covered)
-            yield {"method": name, "stack": crossing, "ncc": metrics.ncc(truth[box].numpy(), seen[box].numpy())}
+        refined = next(method([problem]))
+        for crossing, truth, onto, moved in stacks:
+            yield {"method": name, "stack": crossing, "moved_mm": (moved - onto)[:3, 3].tolist(),
+                   "ncc": likeness(refined, affine, truth, onto),
+                   "ncc_aligned": likeness(refined, affine, truth, moved)}
