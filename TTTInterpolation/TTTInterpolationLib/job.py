@@ -132,6 +132,7 @@ class EventLoopJob:
         A folder that the child removes when it ends.
     """
 
+    # All jobs whose child has been started and has not ended yet: this is what keeps them.
     withChild: set["EventLoopJob"] = set()
 
     def __init__(self, onMessage: Callable[[dict], None], onLog: Callable[[str], None],

@@ -78,9 +78,7 @@ def cases(folder: Path, problem: str, split: str = "", names: Sequence[str] = ()
     from ..training.slice_sources import read
 
     found = []
-    for row in index_rows(folder, split or split_of(problem)):
-        if names and row["name"] not in names:
-            continue
+    for row in index_rows(folder, split or split_of(problem), names):
         array, spacing = read(folder / f"{row['name']}.nii.gz")
         volume = torch.from_numpy(comparable(array, row["kind"]).copy())
         if crop:

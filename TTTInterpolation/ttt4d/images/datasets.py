@@ -175,13 +175,14 @@ def open_data(folder: Optional[Union[str, Path]]) -> DataSet:
     raise InputError(f"The data folder {folder.name} is in no layout known here: give an ACDC or 4D-Lung folder.")
 
 
-def index_rows(folder: Path, split: str = "") -> List[Dict[str, str]]:
-    """Return the rows of a folder's index.csv, or those of one split; InputError if the folder has none."""
+def index_rows(folder: Path, split: str = "", names: Sequence[str] = ()) -> List[Dict[str, str]]:
+    """Return the rows of a folder's index.csv, or those of one split, or of some names; InputError if it has none."""
     path = folder / INDEX
     if not path.is_file():
         raise InputError(f"The folder {folder.name} has no {INDEX}: give a folder of images with their {INDEX}.")
     with open(path, newline="") as lines:
-        return [row for row in csv.DictReader(lines) if not split or row["split"] == split]
+        return [row for row in csv.DictReader(lines)
+                if (not split or row["split"] == split) and (not names or row["name"] in names)]
 
 
 # ACDC

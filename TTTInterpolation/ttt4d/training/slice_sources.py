@@ -52,9 +52,7 @@ def scaled(array: np.ndarray) -> Tensor:
 def volumes(folder: Path, split: str, names: Sequence[str] = ()) -> List[Source]:
     """Read the volumes of a split of an index (`index.csv`), or those of them that are named."""
     found = []
-    for row in index_rows(folder, split):
-        if names and row["name"] not in names:
-            continue
+    for row in index_rows(folder, split, names):
         array, spacing = read(folder / f"{row['name']}.nii.gz")
         found.append(Source(row["name"], scaled(array), spacing, weight=_weight(row)))
     return found
