@@ -5,6 +5,7 @@ The cohort is small, so that the file takes seconds. With TTT4D_COHORT=200 it is
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -163,8 +164,12 @@ def reports(results) -> List[str]:
 
 
 def holders(results) -> Dict[str, int]:
-    """The cases that are computed, and their processes."""
-    return {file.parent.stem: int(file.name.partition("-")[0]) for file in (results / ".ttt4d").glob("*.claim/*")}
+    """The cases that are computed, and their processes. A claim may be given back while it is looked at."""
+    found: Dict[str, int] = {}
+    for claim in (results / ".ttt4d").glob("*.claim"):
+        with contextlib.suppress(FileNotFoundError):
+            found.update((claim.stem, int(name.partition("-")[0])) for name in os.listdir(claim))
+    return found
 
 
 def stop(process: int) -> None:
