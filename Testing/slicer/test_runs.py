@@ -316,7 +316,7 @@ def test_the_modules_own_test_passes(scene):
     TTTInterpolation.TTTInterpolationTest().runTest()
 
 
-@pytest.mark.skipif(not os.path.isdir(tools.PATIENT), reason="set TTT4D_DATA to the folder of the real images")
+@pytest.mark.skipif(not os.path.isdir(tools.PATIENTS), reason="set TTT4D_DATA to the folder of the real images")
 def test_a_patients_ed_and_es_become_a_playable_sequence(own_work, panels, scene, weights, shown, tmp_path):
     nodes = tools.add_patient(scene)
     panel = panels()

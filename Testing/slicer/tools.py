@@ -21,7 +21,7 @@ from ttt4d.temporal.phantom import BeatingHeart
 IN_SLICER = "host" not in sys.modules
 
 DATA = os.environ.get("TTT4D_DATA", os.path.join(os.path.dirname(__file__), "..", "..", "..", "shared", "data"))
-PATIENT = os.path.join(DATA, "acdc", "patient066")
+PATIENTS = os.path.join(DATA, "acdc")
 
 SMALL = Geometry((5, 20, 24), (8.0, 4.0, 4.0), (-46.0, -38.0, -16.0))
 
@@ -157,17 +157,22 @@ def run_python(program: str, *arguments: str, options: tuple = (), **environment
     return done.stdout
 
 
-def add_patient(scene) -> list:
-    """Add the end-diastole and the end-systole of the patient in `PATIENT` to a scene, and return both nodes."""
+def add_patient(scene, name: str = "patient066") -> list:
+    """Add the end-diastole and the end-systole of a patient to a scene, and return both nodes."""
     from ttt4d.images.readers import read_sequence
     from TTTInterpolationLib import volumes
 
-    with open(os.path.join(PATIENT, "Info.cfg"), encoding="utf-8") as file:
-        info = dict(line.split(":") for line in file if ":" in line)
-    phases = read_sequence(os.path.join(PATIENT, "patient066_4d.nii.gz")).phases
+    phases = read_sequence(os.path.join(PATIENTS, name, f"{name}_4d.nii.gz")).phases
     nodes = []
-    for name in ("ED", "ES"):
-        node = volumes.fromEngine(phases[int(info[name]) - 1])
-        node.SetName(name)
+    for moment, number in moments_of(name).items():
+        node = volumes.fromEngine(phases[number - 1])
+        node.SetName(moment)
         nodes.append(scene.AddNode(node))
     return nodes
+
+
+def moments_of(name: str) -> dict:
+    """The numbers of a patient's phases, from 1, that an expert called end-diastole and end-systole."""
+    with open(os.path.join(PATIENTS, name, "Info.cfg"), encoding="utf-8") as file:
+        info = dict(line.split(":") for line in file if ":" in line)
+    return {moment: int(info[moment]) for moment in ("ED", "ES")}
