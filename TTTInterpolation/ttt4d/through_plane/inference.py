@@ -50,7 +50,7 @@ def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tens
     Tensor of shape (n, j, i), on the network's intensity scale
     """
     lower, fraction = classical.split(positions.to(stack.slices), len(stack.slices))
-    steps, sampling = stack.steps.to(stack.slices), stack.sampling
+    steps, layers = stack.steps.to(stack.slices), network.layers(fraction, stack.sampling, views)
     result = stack.slices.new_empty(len(positions), *stack.slices.shape[1:])
     if not len(positions):
         return result
@@ -65,9 +65,10 @@ def interpolate(network: ThroughPlaneNetwork, stack: SliceStack, positions: Tens
             slices = stack.slices[(slice(None), *block)][None].contiguous()
             near = [seen[:, :, rows].contiguous() for seen in features]
             slopes = classical.pchip_slopes(slices, steps)
-            for part in torch.arange(len(positions)).split(max(1, at_once // slices[0, 0].numel())):
+            few = max(1, at_once // slices[0, 0].numel())
+            for part in (slice(first, first + few) for first in range(0, len(positions), few)):
                 base = classical.hermite(slices, slopes, steps, lower[part], fraction[part])
-                estimate = network.read(near, base, lower[part], fraction[part], sampling, views)
+                estimate = network.read(near, base, lower[part], [weights.at(part) for weights in layers], views)
                 result[(part, *block)] = combine(estimate)[0]
             done += 0.5 * slices[0, 0].numel()
             on_tile(done / pixels)

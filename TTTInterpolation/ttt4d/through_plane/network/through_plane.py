@@ -141,6 +141,21 @@ class Encoder(nn.Module):
         return torch.cat(found) if len(found) > 1 else found[0]
 
 
+@dataclass(frozen=True)
+class Layers:
+    """The weights of a decoder at n positions.
+
+    enter : (batch, n, 2 * channel, hidden); mix : (batch, n, hidden, hidden).
+    """
+
+    enter: Tensor
+    mix: Tensor
+
+    def at(self, part: slice) -> "Layers":
+        """Return the weights at some of the positions."""
+        return Layers(self.enter[:, part], self.mix[:, part])
+
+
 class Decoder(nn.Module):
     """Read the features of the two neighbouring slices at a position between them: a residual and a confidence.
 
@@ -161,22 +176,27 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.confidence.weight)
 
-    def forward(self, features: Tensor, lower: Tensor, fraction: Tensor, conditions: Tensor) -> Tensor:
-        """Decode features (batch, k, j, i, channel) at lower and fraction (n,) to (batch, n, j, i, 2)."""
-        batch, _, rows, columns, channels = features.shape
+    def layers(self, fraction: Tensor, conditions: Tensor) -> Layers:
+        """Return the weights at fractions (n,) of the way between two slices, for conditions (batch, 2)."""
         enter_scale, mix_scale = self.scales(conditions)[:, None, None].chunk(2, dim=-1)
-        enter = (self._at(self.enter, fraction) * enter_scale).flatten(0, 1)
-        mix = (self._at(self.mix, fraction) * mix_scale).flatten(0, 1)
+        return Layers(self._at(self.enter, fraction) * enter_scale, self._at(self.mix, fraction) * mix_scale)
+
+    def forward(self, features: Tensor, lower: Tensor, layers: Layers) -> Tensor:
+        """Decode features (batch, k, j, i, channel) above the slices `lower` (n,) to (batch, n, j, i, 2)."""
+        batch, _, rows, columns, channels = features.shape
+        enter, mix = layers.enter.flatten(0, 1), layers.mix.flatten(0, 1)
 
         def pixels(slices: Tensor) -> Tensor:
-            return features.index_select(1, slices).reshape(-1, rows * columns, channels)
+            # A single slice is looked at where it lies, several are copied.
+            chosen = (features.narrow(1, int(slices), 1) if len(slices) == 1 else features.index_select(1, slices))
+            return chosen.reshape(-1, rows * columns, channels)
 
         hidden = torch.baddbmm(self.biases[0], pixels(lower), enter[:, :channels])
-        hidden = hidden.baddbmm(pixels(lower + 1), enter[:, channels:]).relu_()
+        hidden = hidden.baddbmm_(pixels(lower + 1), enter[:, channels:]).relu_()
         hidden = torch.baddbmm(self.biases[1], hidden, mix).relu_()
         # The confidence judges the residual and must not bend what the residual is read from.
         out = torch.cat([self.residual(hidden), self.confidence(hidden.detach())], dim=-1)
-        return out.view(batch, len(fraction), rows, columns, 2)
+        return out.view(batch, len(lower), rows, columns, 2)
 
     def _at(self, nodes: Tensor, fraction: Tensor) -> Tensor:
         """Return the weights (n, in, out) at fractions (n,) of the way from one slice to the next."""
@@ -226,8 +246,12 @@ class ThroughPlaneNetwork(nn.Module):
         self.features = Features(settings)
         self.decoders = nn.ModuleDict({"cut": Decoder(settings), "slice": Decoder(settings)})
 
-    def read(self, features: List[Tensor], base: Tensor, lower: Tensor, fraction: Tensor,
-             sampling: Sampling, views: Sequence[str] = CUTS) -> Estimate:
+    def layers(self, fraction: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> List[Layers]:
+        """Return the weights of each view's decoder at fractions (n,), as `classical.split` gives them."""
+        return [self.decoders[_kind(view)].layers(fraction, sampling.conditions(view)) for view in views]
+
+    def read(self, features: List[Tensor], base: Tensor, lower: Tensor, layers: List[Layers],
+             views: Sequence[str] = CUTS) -> Estimate:
         """Return the slices at positions between the acquired ones.
 
         Parameters
@@ -235,11 +259,12 @@ class ThroughPlaneNetwork(nn.Module):
         features : of `features`, for the same views
         base : Tensor of shape (batch, n, j, i)
             Classical interpolation at the positions.
-        lower, fraction : Tensors of shape (n,)
-            The positions, as `classical.split` gives them.
+        lower : Tensor of shape (n,)
+            The slices below the positions, as `classical.split` gives them.
+        layers : of `layers`, at the positions, for the same views
         """
-        out = torch.stack([self.decoders[_kind(view)](x, lower, fraction, sampling.conditions(view))
-                           for x, view in zip(features, views)])
+        out = torch.stack([self.decoders[_kind(view)](seen, lower, weights)
+                           for view, seen, weights in zip(views, features, layers)])
         return Estimate(base, out[..., 0], out[..., 1])
 
     def middle_of_slab(self, slab: Tensor, positions: Tensor, sampling: Sampling) -> Estimate:
@@ -251,14 +276,15 @@ class ThroughPlaneNetwork(nn.Module):
         images = self.features.encoders["cut"](slab.permute(0, 2, 1, 3), sampling.conditions("coronal"))
         features = images.permute(0, 2, 3, 1)[:, :, None].contiguous()
         base = classical.pchip(slab[:, :, 1:2], positions)
-        return self.read([features], base, lower, fraction, sampling, CUTS[:1])
+        return self.read([features], base, lower, self.layers(fraction, sampling, CUTS[:1]), CUTS[:1])
 
     def forward(self, volume: Tensor, positions: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> Estimate:
         """Slices at real slice numbers `positions` (n,), from acquired ones (batch, k, j, i)."""
         lower, fraction = classical.split(positions, volume.shape[1])
         # Contiguous once here, not again each time that some of the slices are read.
         features = [seen.contiguous() for seen in self.features(volume, sampling, views)]
-        return self.read(features, classical.pchip(volume, positions), lower, fraction, sampling, views)
+        layers = self.layers(fraction, sampling, views)
+        return self.read(features, classical.pchip(volume, positions), lower, layers, views)
 
 
 def _all_ones(inputs: int, outputs: int) -> nn.Linear:
