@@ -188,7 +188,7 @@ class Decoder(nn.Module):
 
         def pixels(slices: Tensor) -> Tensor:
             # A single slice is looked at where it lies, several are copied.
-            chosen = (features.narrow(1, int(slices), 1) if len(slices) == 1 else features.index_select(1, slices))
+            chosen = features.narrow(1, int(slices), 1) if len(slices) == 1 else features.index_select(1, slices)
             return chosen.reshape(-1, rows * columns, channels)
 
         hidden = torch.baddbmm(self.biases[0], pixels(lower), enter[:, :channels])
@@ -248,7 +248,7 @@ class ThroughPlaneNetwork(nn.Module):
 
     def layers(self, fraction: Tensor, sampling: Sampling, views: Sequence[str] = CUTS) -> List[Layers]:
         """Return the weights of each view's decoder at fractions (n,), as `classical.split` gives them."""
-        return [self.decoders[_kind(view)].layers(fraction, sampling.conditions(view)) for view in views]
+        return [self._decoder(view).layers(fraction, sampling.conditions(view)) for view in views]
 
     def read(self, features: List[Tensor], base: Tensor, lower: Tensor, layers: List[Layers],
              views: Sequence[str] = CUTS) -> Estimate:
@@ -263,9 +263,14 @@ class ThroughPlaneNetwork(nn.Module):
             The slices below the positions, as `classical.split` gives them.
         layers : of `layers`, at the positions, for the same views
         """
-        out = torch.stack([self.decoders[_kind(view)](seen, lower, weights)
+        out = torch.stack([self._decoder(view)(seen, lower, weights)
                            for view, seen, weights in zip(views, features, layers)])
         return Estimate(base, out[..., 0], out[..., 1])
+
+    def _decoder(self, view: str) -> Decoder:
+        decoder = self.decoders[_kind(view)]
+        assert isinstance(decoder, Decoder)  # a dictionary of modules does not say which kind it holds
+        return decoder
 
     def middle_of_slab(self, slab: Tensor, positions: Tensor, sampling: Sampling) -> Estimate:
         """Return the middle row of slabs (batch, k, 3, i), from their coronal cut alone: a third of `forward`'s cost.
