@@ -5,6 +5,7 @@ The judge is pydicom: `truth` places every voxel of every file by the standard's
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -434,6 +435,88 @@ def test_images_at_one_place_that_nothing_tells_apart_are_refused(tmp_path):
     assert "several images at one place" in refusal(tmp_path / "twice")
 
 
+def placed(folder, heights, each=lambda n: {}, sideways=None, **elements) -> str:
+    """One file a slice at any heights in mm."""
+    for n, height in enumerate(heights):
+        first = (-30.0 + (0 if sideways is None else sideways[n]), 20.0, 5.0)
+        save(image(VOLUMES[0, n % 4], **{"ImagePositionPatient": place(1, height, first=first), **elements, **each(n)}),
+             Path(folder) / f"{n:03d}")
+    return str(folder)
+
+
+@pytest.mark.parametrize("thickness", [4, None])
+@pytest.mark.parametrize("step, gap", [(4, 84), (1, 12), (0.4, 50)])
+def test_two_stacks_in_one_series_are_refused_and_not_read_as_phases(tmp_path, thickness, step, gap):
+    heights = [base + step * n for base in (0, 4 * step + gap) for n in range(5)]
+    path = placed(tmp_path / "breasts", heights, lambda n: {"AcquisitionTime": f"12000{n}"}, SliceThickness=thickness)
+    assert "not of one stack" in refusal(path)
+
+
+def test_slices_that_lie_aside_are_refused_and_a_slanted_stack_is_not_taken_for_them(tmp_path):
+    path = placed(tmp_path / "aside", [8 * k for k in range(6)], sideways=[0, 0, 20, 20, 0, 0])
+    assert "not of one stack (up to 20 mm sideways" in refusal(path)
+    assert "sheared" in refusal(placed(tmp_path / "slanted", [8 * k for k in range(6)], sideways=range(0, 18, 3)))
+
+
+def test_series_that_are_whole_stacks_are_never_mixed_into_phases(tmp_path):
+    for t in range(3):  # at each place the three were taken in another order
+        series(tmp_path / "ct", VOLUMES[t], f"{t}_{{}}", series=f"1.2.826.9.{t}",
+               each=lambda k, t=t: {"AcquisitionTime": f"12{k:02d}{(t + k) % 3:02d}"})
+    assert "3 DICOM series" in refusal(tmp_path / "ct")
+
+
+def test_two_patients_are_refused_without_their_names(tmp_path):
+    for t in range(2):
+        series(tmp_path / "mixed", VOLUMES[t], f"{t}_{{}}", series=f"1.2.826.9.{t}", PatientID=f"Secret{t}",
+               AcquisitionTime=f"12000{t}")
+    assert "2 patients" in refusal(tmp_path / "mixed")
+
+
+def test_scans_of_different_frames_of_reference_are_no_phases_by_their_times(tmp_path):
+    for t in range(2):
+        series(tmp_path / "days", VOLUMES[t], f"{t}_{{}}", series=f"1.2.826.9.{t}", AcquisitionTime="120000",
+               AcquisitionDate=f"2026010{t + 1}", FrameOfReferenceUID=f"1.2.826.5.{t}")
+    assert "2 DICOM series" in refusal(tmp_path / "days")
+
+
+def private(creator: str, group: int, offset: int, vr: str):
+    def changed(made, value) -> None:
+        made.private_block(group, creator, create=True).add_new(offset, vr, value)
+    return changed
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda made, b: setattr(made, "SequenceName", f"*ep_b{b}t"), "3 sequence names"),
+    (private("SIEMENS MR HEADER", 0x0019, 0x0C, "IS"), "3 diffusion weightings"),
+    (private("GEMS_PARM_01", 0x0043, 0x39, "IS"), "3 diffusion weightings"),
+    (private("Philips Imaging DD 001", 0x2001, 0x03, "FL"), "3 diffusion weightings"),
+    (lambda made, b: setattr(made, "ImageType", ["ORIGINAL", "PRIMARY", "DIFFUSION"]), "several images at one place"),
+], ids=["name", "Siemens", "GE", "Philips", "image type"])
+def test_a_classic_diffusion_series_is_no_sequence_over_time(tmp_path, change, words):
+    for t, b in enumerate((0, 500, 1000)):
+        for k in range(4):
+            made = image(VOLUMES[t, k], ImagePositionPatient=place(k), AcquisitionTime=f"1200{t}{k}")
+            change(made, b)
+            save(made, tmp_path / "dwi" / f"{t}{k}")
+    assert words in refusal(tmp_path / "dwi")
+
+
+@pytest.mark.parametrize("description, found", [
+    ("Chest ASiR {} %", None), ("Abdomen ASIR-V {}%", None), ("iDose {}%", None), ("Gated, {}.0%", (0, 30, 60)),
+    ("4D RESP_PHASE_{}", (0, 30, 60)), ("RESP {}% ASiR 40%", (0, 30, 60))])
+def test_numbers_in_descriptions_are_phases_and_that_is_said_but_strengths_of_a_reconstruction_are_not(
+        tmp_path, description, found):
+    for t in range(3):
+        series(tmp_path / "ct", VOLUMES[t], f"{t}_{{}}", series=f"1.2.826.9.{t}",
+               SeriesDescription=description.format(30 * t))
+    if found is None:
+        assert "3 DICOM series" in refusal(tmp_path / "ct")
+    else:
+        messages: List[str] = []
+        assert read_sequence(tmp_path / "ct", messages).index == found
+        assert any("numbers in the descriptions" in words for words in messages)
+
+
 # -- what else lies in a folder ----------------------------------------------------------------------------------------
 
 
@@ -503,6 +586,40 @@ def test_doubled_slices_are_used_once_and_said(tmp_path):
     assert any("2 images" in words and "twice" in words for words in messages)
     save(image(VOLUMES[1][2], ImagePositionPatient=place(2)), tmp_path / "doubled" / "other")
     assert "several images at one place" in refusal(folder)
+
+
+def test_empty_slices_that_phases_share_are_no_copies_but_those_of_a_whole_copy_are(tmp_path):
+    phases = VOLUMES[:3].copy()
+    phases[:, [0, -1]] = 0
+    for t, phase in enumerate(phases):
+        series(tmp_path / "masked" / f"phase{t}", phase)
+    assert [phase.array.shape for phase in read_sequence(tmp_path / "masked").phases] == [phases.shape[1:]] * 3
+    for name in ("export", "export again"):
+        series(tmp_path / "copied" / name, phases[0])
+    messages: List[str] = []
+    assert np.array_equal(read_volume(tmp_path / "copied", messages).array, phases[0])
+    assert any("4 images" in words and "twice" in words for words in messages)
+
+
+@pytest.mark.parametrize("elements", [
+    {"AcquisitionDate": "00000000", "AcquisitionTime": "000000"}, {"AcquisitionDateTime": "00000000000000"}])
+def test_a_date_that_is_hidden_is_no_reason_to_refuse_a_volume(tmp_path, elements):
+    assert np.array_equal(read_volume(series(tmp_path / "hidden", VOLUMES[0], **elements)).array, VOLUMES[0])
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_above_the_stored_ones_are_no_grey_values(tmp_path, signed, monkeypatch):
+    values = stored(low=-300 if signed else 0, dtype="int16" if signed else "uint16")
+    bits = (values.astype(np.uint16) & 0x0FFF) | (0 if signed else 0x1000)
+    folder = series(tmp_path / "bits", bits, BitsStored=12, HighBit=11, PixelRepresentation=int(signed))
+
+    def as_pydicom_2_reads(dataset):
+        array = np.frombuffer(dataset.PixelData, np.int16 if signed else np.uint16)
+        return array.reshape(dataset.Rows, dataset.Columns)
+
+    assert np.array_equal(read_volume(folder).array, values)
+    monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(as_pydicom_2_reads))
+    assert np.array_equal(read_volume(folder).array, values)
 
 
 def test_files_without_preamble_and_of_any_name_are_read(tmp_path):
@@ -643,6 +760,15 @@ def test_a_result_is_a_series_of_the_study_with_marks_and_times(tmp_path, times,
     assert all(np.array_equal(phase.array, volume) for phase, volume in zip(found.phases, VOLUMES[:3]))
     assert [phase.synthetic for phase in found.phases] == [False, True, False]
     assert np.allclose(found.index, values if times else (0, 50, 100))
+
+
+def test_slices_of_a_result_are_as_thick_as_those_of_the_input_where_they_lie_as_closely(tmp_path):
+    source = read_volume(series(tmp_path / "in", VOLUMES[0], SliceThickness=6))
+    for name, spacing, thickness in (("same", 8.0, 6), ("closer", 4.0, 4)):
+        write(tmp_path / f"{name}.dcm", VOLUMES[:2], dataclasses.replace(
+            source.geometry, spacing=(spacing, *source.geometry.spacing[1:])), source.source)
+        made = instances(tmp_path / f"{name}.dcm")[0]
+        assert (made.SliceThickness, made.SpacingBetweenSlices) == (thickness, spacing)
 
 
 @pytest.mark.parametrize("sop", [ENHANCED_MR, ENHANCED_CT])

@@ -669,3 +669,12 @@ def test_every_input_is_looked_for_before_the_first_is_read(tmp_path):
 def test_standard_output_is_no_output():
     with pytest.raises(OutputError, match="standard output"):
         check_writable("-", [], folder=True)
+
+
+@pytest.mark.parametrize("kind, words", [("block", "type block"), ("half", "type half"), ("i", "unknown type"),
+                                         ("foat", "unknown type")])
+def test_an_nrrd_type_that_cannot_be_read_is_one_sentence(tmp_path, kind, words):
+    path = tmp_path / "odd.nrrd"
+    path.write_bytes(f"NRRD0004\ntype: {kind}\ndimension: 3\nsizes: 4 4 4\nencoding: raw\n\n".encode() + bytes(512))
+    with pytest.raises(InputError, match=words):
+        read_volume(path)

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Dict, Sequence
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import InputError
-from .files import name_for_itk, quoted, reading
-from .volume import Geometry, rectangular_geometry
+from .files import quoted
+from .formats import FORMATS, NRRD, format_of
+from .formats.text_header import read_nrrd_header
+from .volume import Geometry
+
+LABEL_FORMATS = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS)
 
 # Header entries of a segmentation of 3D Slicer; its segments, their names and colours are among them.
 _SEGMENTATION = re.compile(r"Segment(ation|\d+)_")
@@ -47,17 +50,19 @@ def read_label_map(path: str) -> LabelMap:
     """
     if not os.path.isfile(path):
         raise InputError(f"There is no file {quoted(path)}: check the path of the label map.")
-    with reading(path):
-        image = sitk.ReadImage(name_for_itk(path))
-        metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if _SEGMENTATION.match(key)}
-    if image.GetNumberOfComponentsPerPixel() > 1 or image.GetDimension() != 3:
+    image_format = format_of(path)
+    if image_format is None:
+        raise InputError(f"{quoted(path)} is in no format of a label map: give {LABEL_FORMATS}.")
+    # By the reader of the images, so that labels lie where the image lies whose header they share.
+    found = image_format.load().read(path)
+    if len(found.phases) > 1:
         raise InputError(f"{quoted(path)} holds more than one label map (overlapping segments, or several phases): "
                          "export it as one label map.")
-    array = sitk.GetArrayFromImage(image)
-    if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and not np.array_equal(array, np.rint(array))):
+    array, geometry = found.phases[0].array, found.phases[0].geometry
+    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
         raise InputError(f"{quoted(path)} is not a label map: its voxels are not whole numbers.")
-    matrix = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    geometry, _ = rectangular_geometry(quoted(path), array.shape, matrix[:, ::-1], image.GetOrigin())
+    entries = read_nrrd_header(path).metadata if image_format is NRRD else {}
+    metadata = {key: value for key, value in entries.items() if _SEGMENTATION.match(key)}
     return LabelMap(array, geometry, metadata)
 
 

@@ -7,6 +7,7 @@ import os
 from typing import Iterable, List, Optional, Sequence
 
 from ..errors import InputError
+from .checks import label_map_error
 from .files import quoted, reading
 from .formats import DICOM, READABLE, ImageFormat, format_of, is_image_file, stem_of
 from .phase_times import natural_key, times_in_names
@@ -106,6 +107,8 @@ def _read_entries(folder: str, entries: Sequence[str]) -> PhaseSequence:
 def _read(path: str, uneven: bool = False) -> PhaseSequence:
     """Read a file or a DICOM folder. Each phase gets the file's name, for messages."""
     found = _format_of(path).load().read(path)
+    if found.is_label_map:
+        raise label_map_error(quoted(path))
     places = next((phase.slice_positions for phase in found.phases if phase.slice_positions), None)
     if places and not uneven:
         steps = [stop - start for start, stop in zip(places, places[1:])]

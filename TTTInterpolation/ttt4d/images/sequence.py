@@ -43,6 +43,8 @@ class PhaseSequence:
         Such as "%" or "ms"; "" where the file does not tell.
     messages : tuple of str
         What was assumed or changed while reading, a full sentence each, for the user and the report.
+    is_label_map : bool
+        Whether the file says that it is a label map.
     """
 
     phases: Tuple[Volume, ...]
@@ -50,6 +52,7 @@ class PhaseSequence:
     index_name: str = "frame"
     index_unit: str = ""
     messages: Tuple[str, ...] = ()
+    is_label_map: bool = False
 
     @classmethod
     def counted(cls, phases: Sequence[Volume], messages: Sequence[str] = ()) -> PhaseSequence:

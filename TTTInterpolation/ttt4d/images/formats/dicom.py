@@ -151,7 +151,8 @@ def _phases(arrangement: Arrangement, stored: StoredValues, name: str, messages:
     for plane in sorted((plane for stack in arrangement.stacks for plane in stack), key=lambda p: (p.file, p.frame)):
         raw[plane.file, plane.frame] = stored.of(plane)  # a file after the other: each is decoded once
     dtype = common_type([(plane, raw[plane.file, plane.frame]) for stack in arrangement.stacks for plane in stack])
-    source = Source(arrangement.stacks[0][0].header)
+    first = arrangement.stacks[0][0]
+    source = Source(first.header, first.thickness, geometries[0].spacing[0])
     phases = []
     for number, (stack, geometry) in enumerate(zip(arrangement.stacks, geometries)):
         array = np.empty(geometry.shape, dtype)

@@ -6,6 +6,7 @@ frame increment pointer (nuclear medicine, ultrasound, X-ray angiography) say wh
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,9 @@ from ...errors import InputError
 from ..files import quoted
 from ..marks import FRAME
 
-Element = Callable[[str], Any]  # the value of an element by its keyword; None where it is missing or empty
+# The value of an element by its keyword, or by creator, group and offset of a private one; None where it is missing or
+# empty.
+Element = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,18 @@ class Source:
     ----------
     header : pydicom.Dataset
         The header of the first slice of the first phase, without pixels.
+    slice_thickness, slice_spacing : float, optional
+        Of the first phase, in mm; None where they are not known.
     """
 
     header: Any
+    slice_thickness: Optional[float] = None
+    slice_spacing: Optional[float] = None
+
+    def thickness_at(self, spacing: float) -> float:
+        """Return the thickness of slices of a result: that of the acquired ones where they lie as closely, in mm."""
+        same = self.slice_spacing is None or np.isclose(self.slice_spacing, spacing, rtol=1e-3)
+        return self.slice_thickness if self.slice_thickness and same else spacing
 
 
 @dataclass(frozen=True)
@@ -102,12 +114,15 @@ class Clock:
         diffusion directions and between slices.
     read : callable
         Takes an `Element` and returns the number, or None.
+    described : bool
+        Whether the number comes from a description that somebody wrote.
     """
 
     name: str
     unit: str
     explicit: bool
     read: Callable[[Element], Optional[float]]
+    described: bool = False
 
 
 def planes_of(header, path: str) -> List[Plane]:
@@ -150,8 +165,8 @@ def _check_voxels(header, path: str) -> None:
 def _plane(header, path: str, number: int, frame: Dict[str, Any]) -> Plane:
     """Return a plane from the header of its file and what the file says of this frame alone."""
 
-    def element(keyword: str) -> Any:
-        value = frame.get(keyword, header.get(keyword))
+    def element(keyword: Any) -> Any:
+        value = frame.get(keyword, header.get(keyword)) if isinstance(keyword, str) else _private(header, *keyword)
         return None if hasattr(value, "__len__") and len(value) == 0 else value  # empty counts as missing
 
     assumed = []
@@ -180,6 +195,12 @@ def _plane(header, path: str, number: int, frame: Dict[str, Any]) -> Plane:
                  None if position is None else np.asarray(position, dtype=float).reshape(3),
                  _positive(element("SliceThickness")), slope, intercept,
                  {name: time for name, time in times.items() if time is not None}, contrasts, tuple(assumed))
+
+
+def _private(header, creator: str, group: int, offset: int) -> Any:
+    with contextlib.suppress(KeyError):
+        return header.private_block(group, creator)[offset].value
+    return None
 
 
 def _mark(header) -> str:
@@ -294,7 +315,9 @@ def _first(*keywords: str) -> Callable[[Element], Optional[float]]:
     """Return a function that reads the first of these elements that a plane has."""
     def read(element: Element) -> Optional[float]:
         value = next((element(keyword) for keyword in keywords if element(keyword) is not None), None)
-        return None if value is None else float(value)
+        with contextlib.suppress(TypeError, ValueError):  # not a number, such as one with a decimal comma
+            return None if value is None else float(value)
+        return None
     return read
 
 
@@ -302,7 +325,7 @@ def _described(pattern: str) -> Callable[[Element], Optional[float]]:
     """Return a function that reads the one number in a plane's descriptions that the pattern finds."""
     def read(element: Element) -> Optional[float]:
         for keyword in ("FrameComments", "ImageComments", "SeriesDescription", "ProtocolName"):
-            found = re.findall(pattern, str(element(keyword) or ""), re.IGNORECASE)
+            found = re.findall(pattern, _STRENGTH.sub("", str(element(keyword) or "")), re.IGNORECASE)
             if len(found) == 1:
                 return float(found[0])
         return None
@@ -330,9 +353,16 @@ def _seconds(text: str) -> Optional[float]:
     if match is None:
         return None
     date, hours, minutes, seconds, fraction = match.groups()
-    day = (datetime.strptime(date, "%Y%m%d") - datetime(2000, 1, 1)).days
+    try:
+        day = (datetime.strptime(date, "%Y%m%d") - datetime(2000, 1, 1)).days
+    except ValueError:  # no day, as some programs write to hide it
+        return None
     return 86400.0 * day + 3600 * int(hours) + 60 * int(minutes or 0) + int(seconds or 0) + float(fraction or 0)
 
+
+# The strength of an iterative or deep-learning reconstruction of CT: a number in a description that is no phase.
+_STRENGTH = re.compile(r"\b(a?sir|asir|admire|safire|idose|aidr|imr|dlir|veo|mbir|iterative|recon\w*|blend|strength)"
+                       r"[-\s_:=]*(v\b)?[-\s_:=]*\d+(\.\d+)? ?(%|percent)?", re.IGNORECASE)
 
 # In the order in which they are asked for an order in time.
 CLOCKS = (
@@ -340,8 +370,8 @@ CLOCKS = (
     Clock("time slot", "", True, _first("TimeSlotVector", "TimeSliceVector", "PhaseVector")),
     Clock("cardiac phase", "%", True, _first("NominalPercentageOfCardiacPhase")),
     Clock("respiratory phase", "%", True, _first("NominalPercentageOfRespiratoryPhase")),
-    Clock("gate", "%", True, _described(r"(\d+(?:\.\d+)?) ?(?:%|percent)")),  # such as "Gated, 30.0%"
-    Clock("phase", "", True, _described(r"\b(?:gated?|phase|bin)\W{0,3}(\d+(?:\.\d+)?)")),
+    Clock("gate", "%", True, _described(r"(\d+(?:\.\d+)?) ?(?:%|percent)"), described=True),  # "Gated, 30.0%"
+    Clock("phase", "", True, _described(r"(?:\b|_)(?:gated?|phase|bin)[\W_]{0,3}(\d+(?:\.\d+)?)"), described=True),
     Clock("frame time", "ms", True, _first("FrameTimeVector")),
     Clock("trigger time", "ms", False, _first("NominalCardiacTriggerDelayTime", "ActualCardiacTriggerDelayTime",
                                               "CardiacTriggerDelayTime", "TriggerTime")),
@@ -356,11 +386,16 @@ def _kind_of_image(element: Element) -> Hashable:
     return tuple(str(word).upper() for word in ([kind] if isinstance(kind, str) else list(kind))[2:])
 
 
+# Where Siemens, GE and Philips write the b-value of classic images.
+_B_VALUES = (("SIEMENS MR HEADER", 0x0019, 0x0C), ("GEMS_PARM_01", 0x0043, 0x39), ("Philips Imaging DD 001", 0x2001, 3))
+
 _CONTRASTS: Dict[str, Callable[[Element], Any]] = {
     "echo times": lambda e: e("EffectiveEchoTime") or e("EchoTime"),
     "echo numbers": lambda e: e("EchoNumbers"),
     "inversion times": lambda e: e("InversionTimes") or e("InversionTime"),
-    "diffusion weightings": lambda e: e("DiffusionBValue"),
+    "diffusion weightings": lambda e: next(
+        (e(key) for key in ("DiffusionBValue", *_B_VALUES) if e(key) is not None), None),
+    "sequence names": lambda e: e("SequenceName"),  # tells b-values and the directions of flow encoding
     "diffusion directions": lambda e: e("DiffusionGradientOrientation"),
     "complex components": lambda e: e("ComplexImageComponent"),
     "image types": _kind_of_image,

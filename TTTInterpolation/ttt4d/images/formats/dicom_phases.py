@@ -24,6 +24,8 @@ _UNEVEN = 0.1  # of the slice spacing: what rounding to 0.1 mm does to slices 0.
 _LARGEST_GAP = 4.5  # times the smallest distance of slices: beyond that they are not of one stack
 _WORTH_SAYING = 0.01  # of the slice spacing
 _ROUNDED = 0.2  # mm sideways, from positions rounded to 0.1 mm
+_SAME_PLACE = 0.1  # of the slice spacing: headers round, and tables do not stop at the same hair
+_SAME_PLACE_MM, _SAME_PLACE_WITHOUT_THICKNESS = 0.2, 0.5  # where one gap between stacks hides the slice spacing
 _FEW = 3  # planes of another grid beside a sequence, as of a localizer that does not say so
 
 
@@ -65,6 +67,10 @@ def arrange(planes: Sequence[Plane], root: str, name: str, messages: List[str]) 
         For planes that are not one stack or an even set of phases.
     """
     planes = _of_one_grid(_wanted(planes, name, messages), name, messages)
+    patients = {patient for plane in planes for patient in [str(plane.header.get("PatientID") or "")] if patient}
+    if len(patients) > 1:
+        raise InputError(f"{name} holds images of {len(patients)} patients (Patient ID): put those of one patient in a "
+                         "folder of their own.")
     several = len({plane.series for plane in planes}) > 1
     if _one_grid(planes) and not several and _distinct(places := _places(planes)):
         return Arrangement([_in_order(planes, places)])
@@ -86,26 +92,37 @@ def without_copies(planes: Sequence[Plane], voxels: Callable[[Plane], np.ndarray
 
     voxels: gives the stored values of a plane; called only for planes whose headers agree.
     """
-    alike = defaultdict(list)
-    for plane in planes:
+    alike: Dict[Tuple, List[int]] = defaultdict(list)
+    for number, plane in enumerate(planes):
         place = None if plane.position is None else tuple(plane.position.tolist())
         alike[plane.series, plane.shape, place, tuple(plane.orientation.ravel().tolist()),
-              tuple(sorted(plane.times.items())), tuple(plane.contrasts.values())].append(plane)
-    kept = []
+              tuple(sorted(plane.times.items())), tuple(plane.contrasts.values())].append(number)
+    copies: Dict[int, Plane] = {}  # by the number of the copy: the plane that it is a copy of
+    blank = set()
     for group in alike.values():
-        seen: List[np.ndarray] = []
-        if len(group) == 1:
-            kept += group
-            continue
-        for plane in group:
-            stored = voxels(plane)
-            if not any(np.array_equal(stored, other) for other in seen):
-                kept.append(plane)
-                seen.append(stored)
+        seen: List[Tuple[np.ndarray, Plane]] = []
+        for number in group if len(group) > 1 else ():
+            stored = voxels(planes[number])
+            if stored.min() == stored.max():
+                blank.add(number)
+            first = next((plane for other, plane in seen if np.array_equal(stored, other)), None)
+            if first is None:
+                seen.append((stored, planes[number]))
+            else:
+                copies[number] = first
+    # Empty slices at the ends of two phases are equal too. In another folder they are copies where others are.
+    copied = {_folder(planes[number]) for number in copies if number not in blank}
+    copies = {number: first for number, first in copies.items()
+              if number not in blank or _folder(planes[number]) in {_folder(first), *copied}}
+    kept = [plane for number, plane in enumerate(planes) if number not in copies]
     if len(kept) < len(planes):
         messages.append(f"{len(planes) - len(kept)} images in {name} are there twice with equal voxels: each is used "
                         "once.")
     return kept
+
+
+def _folder(plane: Plane) -> str:
+    return os.path.dirname(plane.file)
 
 
 def stack_geometry(planes: Sequence[Plane], name: str, messages: List[str]) -> Geometry:
@@ -168,6 +185,11 @@ def _step(positions: np.ndarray, normal: np.ndarray, name: str, messages: List[s
                              f"{steps.max():.4g} mm): put the slices of one stack in a folder of their own.")
         return spacing * normal
     if aside > min(_ROUNDED, 0.25 * spacing):  # more than rounding does: a tilted gantry
+        along = (heights - heights[0]) / (heights[-1] - heights[0])
+        off_line = np.linalg.norm(sideways - np.outer(along, sideways[-1]), axis=1).max()
+        if off_line > max(_ROUNDED, _UNEVEN * spacing):
+            raise InputError(f"The slices of {name} are not of one stack (up to {off_line:.4g} mm sideways of the line "
+                             "through the first and the last): put the slices of one stack in a folder of their own.")
         return (positions[-1] - positions[0]) / (count - 1)
     off = max(uneven, aside)
     if off > _WORTH_SAYING * spacing:
@@ -223,12 +245,23 @@ def _places(planes: Sequence[Plane]) -> List[int]:
     normal = np.cross(*planes[0].orientation)
     heights = np.array([0.0 if plane.position is None else plane.position @ normal for plane in planes])
     order = np.argsort(heights, kind="stable")
-    gaps = np.diff(heights[order])
-    # Closer than a tenth of the spacing is the same place: headers round, and tables do not stop at the same hair.
-    new = gaps > max(1e-3, 0.1 * gaps.max(initial=0.0))
-    places = np.zeros(len(planes), dtype=int)
-    places[order[1:]] = np.cumsum(new)
+    heights = heights[order]
+    gaps = np.diff(heights)
+    thickness = min((plane.thickness for plane in planes if plane.thickness is not None), default=None)
+    most = _SAME_PLACE_WITHOUT_THICKNESS if thickness is None else max(_SAME_PLACE * thickness, _SAME_PLACE_MM)
+    near = max(1e-3, min(_SAME_PLACE * gaps.max(initial=0.0), most))
+    numbers = _counted(gaps > near)
+    first, last = (np.searchsorted(numbers, numbers, side) for side in ("left", "right"))
+    if (heights[last - 1] - heights[first]).max() > near:  # slices in a row, and not one place
+        numbers = _counted(gaps > 1e-3)
+    places = np.empty(len(planes), dtype=int)
+    places[order] = numbers
     return places.tolist()
+
+
+def _counted(new: np.ndarray) -> np.ndarray:
+    """Return the number of each plane's place, counted from 0, where it is told which gaps lead to a new one."""
+    return np.concatenate([[0], np.cumsum(new)])
 
 
 def _distinct(places: Sequence[int]) -> bool:
@@ -249,15 +282,21 @@ def _by_clock(planes: List[Plane], clock: Clock, name: str, messages: List[str])
     left_out = [plane for plane in planes if plane.series in untimed]
     if not timed or len(timed) + len(left_out) < len(planes) or (left_out and not clock.explicit):
         return None
+    frames_of_reference = {str(plane.header.get("FrameOfReferenceUID") or "") for plane in timed} - {""}
+    if clock.name == "acquisition time" and len(frames_of_reference) > 1:  # scans of different days, for one
+        return None
     places = _places(timed)
     contrasts = varying_contrasts([plane for plane, place in zip(timed, places) if place == places[0]])
-    if not clock.explicit and (contrasts or timed[0].position is None):
+    diffusion = any("DIFFUSION" in str(plane.contrasts["image types"]) for plane in timed)
+    if not clock.explicit and (contrasts or diffusion or timed[0].position is None):
         return None
     stacks = _by_value(timed, places, clock) or ([] if clock.explicit else _by_rank(timed, places, clock))
     if not stacks:
         return None
     if left_out:
         messages.append(f"{len(left_out)} images in {name} tell no {clock.name}, which the others do: left out.")
+    if clock.described:
+        messages.append(f"The numbers in the descriptions of {name} are taken for its phases.")
     contrasts = [words for words in contrasts if "description" not in words]
     if contrasts:
         messages.append(f"The phases of {name} differ in more than time ({', '.join(contrasts)}).")
@@ -289,7 +328,18 @@ def _by_rank(planes: Sequence[Plane], places: Sequence[int], clock: Clock) -> Li
     rising = all(strictly_increasing([plane.times[clock.name] for plane in group]) for group in at_place.values())
     if len(counts) > 1 or counts == {1} or not rising:
         return []
-    return [list(stack) for stack in zip(*at_place.values())]
+    stacks = [list(stack) for stack in zip(*at_place.values())]
+    # Where each series is a whole stack, a phase is one of them: times that mix them were taken place after place.
+    whole = all(sorted(there) == sorted(at_place) for there in _places_of_series(planes, places).values())
+    mixed = any(len({plane.series for plane in stack}) > 1 for stack in stacks)
+    return [] if whole and mixed else stacks
+
+
+def _places_of_series(planes: Sequence[Plane], places: Sequence[int]) -> Dict[str, List[int]]:
+    found: Dict[str, List[int]] = defaultdict(list)
+    for plane, place in zip(planes, places):
+        found[plane.series].append(place)
+    return found
 
 
 def _index(stacks: Sequence[Sequence[Plane]], order: Clock) -> Tuple[Tuple[float, ...], str, str]:
@@ -309,7 +359,7 @@ def _by_folder(planes: Sequence[Plane], root: str) -> Optional[Arrangement]:
     """Return a phase for each subfolder, in natural order of their names, where each holds one stack of one series."""
     folders: Dict[str, List[Plane]] = defaultdict(list)
     for plane in planes:
-        folders[os.path.relpath(os.path.dirname(plane.file), root).split(os.sep)[0]].append(plane)
+        folders[os.path.relpath(_folder(plane), root).split(os.sep)[0]].append(plane)
     if len(folders) < 2 or any(re.fullmatch(r"\d+(\.\d+){4,}", folder) for folder in folders):  # UIDs tell no order
         return None
     stacks, names = [], sorted(folders, key=natural_key)

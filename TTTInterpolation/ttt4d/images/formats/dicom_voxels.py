@@ -45,7 +45,7 @@ class StoredValues:
         """Return the stored values of a plane, shape (rows, columns)."""
         if plane.file != self._file:
             with decoding(plane.file):
-                self._frames = _stored(plane.file).reshape(-1, *plane.shape)
+                self._frames = _without_unused_bits(_stored(plane.file), plane.header).reshape(-1, *plane.shape)
             self._file = plane.file
         return self._frames[plane.frame]
 
@@ -61,6 +61,14 @@ def _stored(file: str) -> np.ndarray:
     elif syntax.is_compressed and syntax != pydicom.uid.DeflatedExplicitVRLittleEndian:
         return _decompressed(dataset, file)
     return dataset.pixel_array
+
+
+def _without_unused_bits(values: np.ndarray, header) -> np.ndarray:
+    """Return voxels without what lies above their stored bits, such as an overlay, which pydicom 2 leaves there."""
+    unused = 8 * values.itemsize - int(header.get("BitsStored") or 8 * values.itemsize)
+    if values.dtype.kind not in "iu" or not 0 < unused < 8 * values.itemsize:
+        return values
+    return (values << unused) >> unused  # of a signed type the sign is drawn out
 
 
 def _plain_syntax(dataset) -> UID:

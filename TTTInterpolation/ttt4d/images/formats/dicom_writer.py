@@ -45,11 +45,11 @@ class Writer(FrameWriter):
     """A folder of DICOM files, one series; it takes its place when the last frame is complete."""
 
     def _start(self) -> None:
-        header = self.source.header if isinstance(self.source, Source) else None
-        if header is None:
+        source = self.source if isinstance(self.source, Source) else None
+        if source is None:
             self.messages.append("The phases do not come from DICOM files: the result is a new study without the "
                                  "elements of a patient.")
-        self._series = _Series(header, self.geometry, self.dtype)
+        self._series = _Series(source, self.geometry, self.dtype)
         if not self._series.holds(self.dtype):
             self.messages.append(f"DICOM holds 16 bits a voxel: the values ({self.dtype}) are rounded to 65536 levels "
                                  "for each slice, by less than half a level.")
@@ -107,22 +107,27 @@ class _Series:
 
     Parameters
     ----------
-    header : pydicom.Dataset, optional
-        The header of an image of the input; None for an input of another format.
+    source : Source, optional
+        What the input tells; None for an input of another format.
     geometry : Geometry
         The grid of the frames.
     dtype : numpy.dtype
         Their scalar type.
     """
 
-    def __init__(self, header: Optional[Any], geometry: Geometry, dtype: np.dtype) -> None:
+    def __init__(self, source: Optional[Source], geometry: Geometry, dtype: np.dtype) -> None:
+        header = source.header if source is not None else None
+        measures = _measures(geometry, source)
         self._geometry, self._signed = geometry, dtype.kind == "i" and self.holds(dtype)
         source_class = str(header.get("SOPClassUID", "")) if header is not None else ""
         self.enhanced = source_class in _ENHANCED
         known = source_class if self.enhanced or source_class in (_CT, _MR, _PET) else _SECONDARY_CAPTURE
-        self._common = _common_elements(header, known, geometry)
+        self._common = _common_elements(header, known)
         if self.enhanced:
-            self._common.update(_enhanced_elements(_ENHANCED[source_class], geometry, header))
+            self._common.update(_enhanced_elements(_ENHANCED[source_class], geometry, measures, header))
+        else:
+            _set(self._common, ImageOrientationPatient=_orientation(geometry), **measures,
+                 **_class_elements(self._common))
 
     @staticmethod
     def holds(dtype: np.dtype) -> bool:
@@ -181,7 +186,7 @@ class _Series:
         return dataset
 
 
-def _common_elements(header: Optional[Any], sop_class: str, geometry: Geometry):
+def _common_elements(header: Optional[Any], sop_class: str):
     """Return the elements that all instances of a result share."""
     from pydicom.datadict import keyword_for_tag
     from pydicom.dataset import Dataset
@@ -213,8 +218,6 @@ def _common_elements(header: Optional[Any], sop_class: str, geometry: Geometry):
          Manufacturer="TTTInterpolation", ManufacturerModelName="ttt4d", ContentCreatorName="ttt4d",
          DerivationDescription="Frames between acquired phases, computed by test-time training (ttt4d). Not for "
                                "clinical use. ImageComments or FrameComments mark each frame acquired or synthetic.")
-    if sop_class not in _ENHANCED:
-        _set(common, ImageOrientationPatient=_orientation(geometry), **_measures(geometry), **_class_elements(common))
     return common
 
 
@@ -231,7 +234,7 @@ def _class_elements(common) -> Dict[str, Any]:
             if keyword not in common}
 
 
-def _enhanced_elements(kind: str, geometry: Geometry, header):
+def _enhanced_elements(kind: str, geometry: Geometry, measures: Dict[str, Any], header):
     """Return what the multi-frame instances of a series share: dimensions and shared functional groups."""
     from pydicom.uid import generate_uid
 
@@ -246,7 +249,7 @@ def _enhanced_elements(kind: str, geometry: Geometry, header):
     dimensions = [_item(DimensionOrganizationUID=organization, DimensionIndexPointer=pointer,
                         FunctionalGroupPointer=0x00209111) for pointer in (0x00209128, 0x00209057)]
     shared = _item(
-        PixelMeasuresSequence=[_item(**_measures(geometry))],
+        PixelMeasuresSequence=[_item(**measures)],
         PlaneOrientationSequence=[_item(ImageOrientationPatient=_orientation(geometry))],
         **{f"{kind}ImageFrameTypeSequence": [_item(FrameType=image_type, **described)]})
     return _item(ImageType=image_type, DeviceSerialNumber="none", SoftwareVersions=__version__,
@@ -284,9 +287,11 @@ def _value(header, keyword: str) -> Any:
     return None
 
 
-def _measures(geometry: Geometry) -> Dict[str, Any]:
-    between, rows, columns = (_decimal(spacing) for spacing in geometry.spacing)
-    return {"PixelSpacing": [rows, columns], "SliceThickness": between, "SpacingBetweenSlices": between}
+def _measures(geometry: Geometry, source: Optional[Source]) -> Dict[str, Any]:
+    between, rows, columns = geometry.spacing
+    thickness = between if source is None else source.thickness_at(between)
+    return {"PixelSpacing": [_decimal(rows), _decimal(columns)], "SliceThickness": _decimal(thickness),
+            "SpacingBetweenSlices": _decimal(between)}
 
 
 def _orientation(geometry: Geometry) -> List[str]:

@@ -12,7 +12,6 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import GeometryError, InputError
-from ..checks import label_map_error
 from ..files import name_for_itk, quoted, reading
 from ..marks import FRAME, FRAMES, SYNTHETIC
 from ..volume import Volume, check_spacing, rectangular_geometry
@@ -82,10 +81,9 @@ def temporary_image(suffix: str, header: str, blocks: Iterable[bytes]) -> Iterat
         yield path
 
 
-def check_kind(path: str, metadata: Dict[str, str]) -> None:
-    """Raise `InputError` for a label map that says so."""
-    if "LabelMap" in metadata.get("DataNodeClassName", ""):
-        raise label_map_error(quoted(path))
+def is_label_map(metadata: Dict[str, str]) -> bool:
+    """Return whether a file of 3D Slicer says that it is a label map."""
+    return "LabelMap" in metadata.get("DataNodeClassName", "")
 
 
 def vector_error(path: str, components: int) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from typing import ContextManager, List, Sequence
 
@@ -29,12 +30,12 @@ def read(path: str) -> PhaseSequence:
     itk.check_dimension(path, sizes)
     if channels > 1:
         raise itk.vector_error(path, channels)
-    itk.check_kind(path, header.metadata)
     spacing = header.fields.get("elementspacing", header.fields.get("elementsize", "")).split()
     itk.check_spacing_words(path, spacing[:3], messages)
     with reading(path), _standard_image(path, header, sizes, spacing) as standard:
         image = itk.read_image(standard, path, "MetaImageIO")
-    return PhaseSequence.counted(itk.phases_of(path, image, itk.marks_of(header.metadata), messages), messages)
+    phases = itk.phases_of(path, image, itk.marks_of(header.metadata), messages)
+    return dataclasses.replace(PhaseSequence.counted(phases, messages), is_label_map=itk.is_label_map(header.metadata))
 
 
 def _standard_image(path: str, header: TextHeader, sizes: Sequence[int], spacing: Sequence[str]) -> ContextManager[str]:

@@ -17,7 +17,6 @@ import numpy as np
 
 from ...errors import GeometryError, InputError
 from .. import marks
-from ..checks import label_map_error
 from ..files import quoted, reading
 from ..frame_writer import OneFileWriter, gzip_stream
 from ..phase_times import strictly_increasing
@@ -61,9 +60,9 @@ def read(path: str) -> PhaseSequence:
                  for number in range(len(frames))]
     phases = [Volume(frame, geometry, computed, header) for frame, computed in zip(frames, synthetic)]
     times = _times(header, comment, len(frames))
-    if times is None:
-        return PhaseSequence.counted(phases, messages)
-    return PhaseSequence(tuple(phases), times.values, times.name, times.unit, tuple(messages))
+    found = PhaseSequence.counted(phases, messages) if times is None else PhaseSequence(
+        tuple(phases), times.values, times.name, times.unit, tuple(messages))
+    return dataclasses.replace(found, is_label_map=int(header["intent_code"]) == _LABEL)
 
 
 @contextlib.contextmanager
@@ -146,8 +145,6 @@ def _own_comment(header: Nifti1Header, file: BinaryIO) -> Dict[str, Any]:
 
 def _check_kind(path: str, header: Nifti1Header, messages: List[str]) -> None:
     """Raise `InputError` unless the file holds volumes of one real value per voxel."""
-    if int(header["intent_code"]) == _LABEL:
-        raise label_map_error(quoted(path))
     shape, dtype = header.get_data_shape(), _voxel_type(path, header)
     if len(shape) < 3 or min(shape) < 1:
         raise InputError(f"{quoted(path)} is an empty or two-dimensional image: give a volume.")

@@ -62,7 +62,6 @@ def read(path: str) -> PhaseSequence:
         header = read_nrrd_header(path)
         axes = _axes_of(path, header, messages)
         voxels = _voxel_data(path, header, axes)
-    itk.check_kind(path, header.metadata)
     if header.metadata.get("modality", "").strip() == "DWMRI":
         raise InputError(f"{quoted(path)} is a diffusion series, whose volumes differ in their gradients and not in "
                          "time: give a sequence over time.")
@@ -73,7 +72,8 @@ def read(path: str) -> PhaseSequence:
     phases = _in_millimetres(path, header, axes, phases, messages)
     thickness = _slice_thickness(header, axes)
     phases = [dataclasses.replace(phase, slice_thickness=thickness) for phase in phases]
-    return _in_order(path, header, axes, phases, messages)
+    return dataclasses.replace(_in_order(path, header, axes, phases, messages),
+                               is_label_map=itk.is_label_map(header.metadata))
 
 
 def _axes_of(path: str, header: TextHeader, messages: List[str]) -> _Axes:
@@ -124,22 +124,28 @@ def _voxel_data(path: str, header: TextHeader, axes: _Axes) -> VoxelData:
     apart = "data file" in fields
     files = data_files(path, fields["data file"], axes.sizes) if apart else (path,)
     count = math.prod(axes.sizes) // len(files)
-    size = count if encoding == "text" else count * _bytes_of(fields["type"].lower())
+    size = count if encoding == "text" else count * _bytes_of(path, fields["type"].lower())
     return VoxelData(path, files, encoding, size, 0 if apart else header.data_start,
                      int(fields.get("line skip", 0)), int(fields.get("byte skip", 0)))
 
 
-def _bytes_of(kind: str) -> int:
+def _bytes_of(path: str, kind: str) -> int:
     """Return the bytes of a voxel of an NRRD type.
 
-    >>> _bytes_of("unsigned short int"), _bytes_of("uint8_t"), _bytes_of("ulonglong")
-    (2, 1, 8)
+    >>> [_bytes_of("", kind) for kind in ("unsigned short int", "uint8_t", "ulonglong")]
+    [2, 1, 8]
     """
+    if kind in ("block", "half"):
+        raise InputError(f"{quoted(path)} has voxels of type {kind}, which cannot be read: save it with whole numbers "
+                         "or floats.")
     bits = re.search(r"\d+", kind)
     if bits:
         return int(bits.group()) // 8
-    return next(size for name, size in (("char", 1), ("short", 2), ("long", 8), ("int", 4), ("float", 4), ("double", 8))
-                if name in kind)
+    for name, size in (("char", 1), ("short", 2), ("long", 8), ("int", 4), ("float", 4), ("double", 8)):
+        if name in kind:
+            return size
+    raise InputError(f"{quoted(path)} has voxels of an unknown type ({kind}): correct its header, or get the file "
+                     "again.")
 
 
 def _check_grid(path: str, header: TextHeader, axes: _Axes, messages: List[str]) -> None:
