@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Callable
+from typing import Callable, Iterable
 
 import slicer
 from slicer.i18n import tr as _
@@ -68,9 +68,9 @@ class ApplyPanel:
             self._progress.say(_("Cancelling"))
             run.cancel()
             return
-        self.start(self._logic.apply, lambda outputs: self._onResult(outputs.result))
+        self.start(self._logic.apply, lambda outputs: self._onResult(outputs.result), weightsOf(node))
 
-    def start(self, begin: Callable, onDone: Callable[[object], None]) -> None:
+    def start(self, begin: Callable, onDone: Callable[[object], None], weights: Iterable[str]) -> None:
         """Start a run and show how it goes.
 
         Parameters
@@ -79,10 +79,12 @@ class ApplyPanel:
             A method of the logic that takes a parameter node and callbacks, and returns the run.
         onDone : callable
             Called with what the run has made, if it succeeds.
+        weights : iterable of str
+            The weights that it uses; the user agrees to their conditions first.
         """
         with slicer.util.tryWithErrorDisplay(_("The computation could not be started."), waitCursor=False):
             node = self._parameterNode
-            acknowledgement.ask(weightsOf(node))
+            acknowledgement.ask(weights)
             self._installPackages()
             self._run = begin(node, Callbacks(self._progress.update, self._log, self._onFinished))
             self._onDone = onDone

@@ -193,7 +193,7 @@ def _letGoOfEarlierDisplacements(browser, present) -> None:
             proxy = browser.GetProxyNode(sequence)
             browser.RemoveSynchronizedSequenceNode(sequence.GetID())
             if proxy:
-                browser.GetScene().RemoveNode(proxy)
+                remove(proxy)
 
 
 def browserOf(result) -> Optional["slicer.vtkMRMLSequenceBrowserNode"]:
@@ -305,6 +305,17 @@ def _showLike(proxy, like) -> None:
     display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
     display.SetAndObserveColorNodeID(shown.GetColorNodeID())
     display.SetInterpolate(shown.GetInterpolate())
+
+
+def remove(node) -> None:
+    """Remove a node from its scene, with the nodes of its display and its storage."""
+    scene, parts = node.GetScene(), []
+    if node.IsA("vtkMRMLStorableNode"):
+        parts += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+    if node.IsA("vtkMRMLDisplayableNode"):
+        parts += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    for part in filter(None, (node, *parts)):
+        scene.RemoveNode(part)
 
 
 def placeBeside(node, like) -> None:

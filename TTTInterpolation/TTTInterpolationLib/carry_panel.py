@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import measures, review
-from .carry_transfer import carriedOf
+from .carry_transfer import carriedOf, usedWeightsOf
 
 
 class CarryPanel:
@@ -46,7 +46,7 @@ class CarryPanel:
 
     def onCarryButton(self, checked=False) -> None:
         """Carry what is chosen."""
-        self._start(self._logic.applyCarry, review.showCarried)
+        self._start(self._logic.applyCarry, review.showCarried, [usedWeightsOf(self._frames)])
 
     def onVolumePlotButton(self, checked=False) -> None:
         """Show the volumes over time."""

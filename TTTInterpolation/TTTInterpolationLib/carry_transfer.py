@@ -227,6 +227,11 @@ def inputsOf(frames) -> Inputs:
     return Inputs.fromSequence(nodes[0]) if len(nodes) == 1 else Inputs.pair(*nodes)
 
 
+def usedWeightsOf(frames) -> str:
+    """Return the name of the weights that a result was made with, and that carry with its motion."""
+    return json.loads(frames.GetAttribute(sequences.PREFIX + "Settings"))["weights"]
+
+
 def _settingsOf(frames, weights: str) -> InterpolationSettings:
     """Return the settings that a result was made with.
 
@@ -250,9 +255,4 @@ def _removeEarlier(scene, frames, source) -> None:
     earlier = [node for node in carriedOf(frames, "vtkMRMLNode") if node.GetNodeReference(SOURCE) is source]
     proxies = [browser.GetProxyNode(node) for node in earlier if node.IsA("vtkMRMLSequenceNode")]
     for node in filter(None, (*earlier, *proxies)):
-        parts = [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())] if node.IsA(
-            "vtkMRMLStorableNode") else []
-        if node.IsA("vtkMRMLDisplayableNode"):
-            parts += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
-        for part in (node, *parts):
-            scene.RemoveNode(part)
+        browsing.remove(node)

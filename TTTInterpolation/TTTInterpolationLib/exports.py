@@ -84,13 +84,12 @@ def saveDicom(frames, path: str) -> list[str]:
         raise InputError(_("{name} has computed slices, which cannot be marked one by one in DICOM: save it with the "
                            "scene, or as .seq.nrrd.").format(name=frames.GetName()))
     first = frames.GetNthDataNode(0)
-    source = frames.GetNthNodeReference(sequences.INPUT, 0)
-    header = _dicomHeader(source)
+    header = _dicomHeader(frames.GetNthNodeReference(sequences.INPUT, 0))
     check_output(path, [])
     index = [float(frames.GetNthIndexValue(n)) for n in range(frames.GetNumberOfDataNodes())]
     acquired = [mark == sequences.ACQUIRED for mark in sequences.marksOf(frames)]
     with open_writer(path, volumes.geometryOf(first), volumes.arrayOf(first).dtype, index, acquired,
-                     provenanceOf(frames), header and Source(header, volumes.sliceThicknessOf(source))) as writer:
+                     provenanceOf(frames), header and Source(header)) as writer:
         messages = list(writer.messages)
         for number in range(len(index)):
             writer.write(number, volumes.arrayOf(frames.GetNthDataNode(number)))

@@ -93,7 +93,8 @@ def slicesHint(parameterNode) -> tuple[str, str]:
 
     geometry = volumes.geometryOf(volume)
     axis = slice_axis(geometry, settings.axis)
-    old, spacing, thickness = geometry.shape[axis], geometry.spacing[axis], volumes.sliceThicknessOf(volume)
+    old, spacing = geometry.shape[axis], geometry.spacing[axis]
+    thickness = volumes.sliceThicknessOf(volume, settings.axis)
     if thickness is None:
         short, told = _("thickness not told"), _("the header does not say how thick")
     else:

@@ -129,7 +129,7 @@ def _removeChart(result) -> None:
     tables = {node.GetTableNode() for node in series}
     for node in [chart, *series, *tables]:
         if node is not None:
-            result.GetScene().RemoveNode(node)
+            browsing.remove(node)
 
 
 def _layoutManager():

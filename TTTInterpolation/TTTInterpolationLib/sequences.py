@@ -72,6 +72,8 @@ def annotate(result, report: dict, inputs) -> None:
         # In .seq.nrrd files, Slicer before 5.10 keeps the attributes of a sequence, but not those of its items.
         result.SetAttribute(FRAMES, " ".join(marksOf(result)))
     slices = report.get("slices")
+    for name in (SLICES, _SLICE_AXIS, _SLICE_FRAMES):  # of an earlier result in the same node
+        result.RemoveAttribute(name)
     if slices:
         for name, value in marks.slices(slices).items():
             result.SetAttribute(name, value)

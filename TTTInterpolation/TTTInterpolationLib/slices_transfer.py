@@ -12,7 +12,7 @@ from ttt4d.through_plane.settings import SliceRunSettings
 
 from . import browsing, segmentations, sequences, volumes
 from .inputs import Inputs
-from .transfer import Outputs, Transfer
+from .transfer import Outputs, Transfer, withToldThickness
 
 _SEGMENTATION = sequences.PREFIX + "Segmentation"  # role of the segmentation that was carried to a result
 
@@ -48,9 +48,7 @@ class SlicesTransfer(Transfer):
 
     def request(self) -> dict:
         """Return the engine's request for the volumes that were written."""
-        sequence, settings = self._inputs.isSequence, self._settings
-        if settings.thickness is None:
-            settings = dataclasses.replace(settings, thickness=volumes.sliceThicknessOf(self._inputs.like))
+        sequence, settings = self._inputs.isSequence, withToldThickness(self._settings, self._inputs.like)
         labels = self._segments is not None
         return {"axis": "slices", "volume": self._path("in") if sequence else self._phasePath(0),
                 "output": self._path("out") if sequence else self._path("out", "frame_000.nrrd"),
@@ -95,7 +93,7 @@ class SlicesTransfer(Transfer):
     def _placeSegmentation(self, result):
         earlier = result.GetNodeReference(_SEGMENTATION)
         if earlier is not None:
-            self.scene.RemoveNode(earlier)
+            browsing.remove(earlier)
         self._carried.SetName(self.scene.GenerateUniqueName(
             _("{name} on thin slices").format(name=self._segmentation.GetName())))
         node = self.scene.AddNode(self._carried)

@@ -7,6 +7,7 @@ in nodes outside any scene, so that a cancel, a crash or a closed scene leaves n
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -180,7 +181,7 @@ class PhasesTransfer(Transfer):
         """Return the engine's request for the phases that were written."""
         inputs = ({"sequence": self._path("in")} if self._inputs.isSequence
                   else {"phases": [self._phasePath(n) for n in range(2)]})
-        slices = {"slices": self._slices.to_json()} if self._slices else {}
+        slices = ({"slices": withToldThickness(self._slices, self._inputs.like).to_json()} if self._slices else {})
         return {**inputs, **slices, "phase_times": self._inputs.phaseTimes, "output": self._path("out"),
                 "settings": self._settings.to_json(), "report": None, "preview": None,
                 "displacements": self._path("d") if self._chosen.displacements else None}
@@ -211,3 +212,10 @@ class PhasesTransfer(Transfer):
         sequence = browsing.place(self.scene, built, chosen, self._inputs.nodes, beside)
         sequences.annotate(sequence, report, self._inputs.nodes)
         return sequence
+
+
+def withToldThickness(settings: SliceRunSettings, volume) -> SliceRunSettings:
+    """Return the settings with the slice thickness that the header of a volume tells, where they name none."""
+    if settings.thickness is not None:
+        return settings
+    return dataclasses.replace(settings, thickness=volumes.sliceThicknessOf(volume, settings.axis))

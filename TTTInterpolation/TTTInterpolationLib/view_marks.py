@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -70,6 +72,12 @@ class ViewMarks:
 
     def __init__(self) -> None:
         self._marks: dict[object, _ViewMark] = {}  # by the node of the view
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            manager.connect("layoutChanged(int)", self._onLayout)
+
+    def _onLayout(self, layout=None) -> None:
+        self.refresh()
 
     def refresh(self) -> None:
         """Write into the views that there are now."""
@@ -82,7 +90,10 @@ class ViewMarks:
             mark.write()
 
     def remove(self) -> None:
-        """Take the texts out of the views."""
+        """Take the texts out of the views, for good."""
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            manager.disconnect("layoutChanged(int)", self._onLayout)
         for mark in self._marks.values():
             mark.remove()
         self._marks = {}
@@ -122,8 +133,9 @@ class _ViewMark(VTKObservationMixin):
     def remove(self) -> None:
         """Take the text out of the view."""
         self.removeObservers()
-        self._renderer.RemoveViewProp(self._text)
-        self._view.scheduleRender()
+        with contextlib.suppress(ValueError):  # PythonQt: the view is gone
+            self._renderer.RemoveViewProp(self._text)
+            self._view.scheduleRender()
 
     @property
     def _renderer(self):

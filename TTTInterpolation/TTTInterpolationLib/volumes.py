@@ -190,11 +190,17 @@ def ijkToRas(node, frameOf=None) -> vtk.vtkMatrix4x4:
     return matrix
 
 
-def sliceThicknessOf(volume) -> Optional[float]:
+def sliceThicknessOf(volume, axis: Optional[str] = "k") -> Optional[float]:
     """Return the slice thickness that the DICOM header of a volume tells, in mm; None where there is none.
 
-    The header is looked up in the application's DICOM database.
+    The header is looked up in the application's DICOM database. It tells of the acquired slices alone: along another
+    `axis` (i, j, k, or None for the coarsest) nothing is told.
     """
+    if axis != "k":
+        from ttt4d.through_plane.grid import slice_axis  # needs NumPy, without which Slicer starts
+
+        if slice_axis(geometryOf(volume), axis) != 0:
+            return None
     database = getattr(slicer, "dicomDatabase", None)
     instances = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
     if database is None or not instances:

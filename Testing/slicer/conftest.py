@@ -11,10 +11,15 @@ import subprocess
 
 import pytest
 
+# pytest looks for examples in every module. This one starts pytest itself.
+collect_ignore = ["run_in_slicer.py"]
+
 try:
     import slicer
 
-    if not hasattr(slicer, "app"):
+    if hasattr(slicer, "app"):
+        collect_ignore_glob = ["host/*"]  # stands in for the application, with a Qt that is not there
+    else:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         import host
 
@@ -25,7 +30,7 @@ try:
 except ImportError as missing:
     # slicer-core exists for Python 3.10 to 3.13 only; the engine runs on 3.9 too.
     print(f"The tests of the Slicer side are left out: {missing}")
-    collect_ignore_glob = ["*.py"]  # also what the tests stand on: pytest looks for examples in every module
+    collect_ignore_glob = ["*.py"]  # also what the tests stand on
 
 # The worker gets what it needs from its environment; two processes at a time must not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import qt
 import slicer
 
+import tools
 from ttt4d import weights
 from ttt4d.errors import WeightsError
-from TTTInterpolationLib import acknowledgement
-from TTTInterpolationLib.parameters import FillBetween, weightsOf
+from TTTInterpolationLib import acknowledgement, browsing, sequences
+from TTTInterpolationLib.parameters import FillBetween, MapChoice, weightsOf
 
 
 @pytest.fixture
@@ -42,6 +45,24 @@ def test_who_does_not_agree_is_told_of_free_weights_of_the_same_axis_and_asked_a
         with pytest.raises(WeightsError, match=f"such as {other},"):
             acknowledgement.ask([name])
     assert len(asked) == 2
+
+
+def test_carrying_asks_about_the_weights_that_the_result_was_made_with(panel, scene, shown, monkeypatch):
+    asked = []
+
+    def refuse(names) -> None:
+        asked.extend(names)
+        raise WeightsError("The conditions were not accepted.")
+
+    monkeypatch.setattr(acknowledgement, "ask", refuse)
+    nodes, frames = tools.built(scene, tools.SMALL)
+    browsing.browse(frames, like=nodes[0])
+    frames.SetAttribute(sequences.PREFIX + "Settings", json.dumps({"weights": "cardiac"}))
+    panel.choices.outputSequence, panel.choices.adaptation.weights = frames, "general"
+    panel.choices.carry.maps = MapChoice.displacement
+    assert panel.ui.carryButton.enabled, panel.ui.carryButton.toolTip
+    panel.ui.carryButton.click()
+    assert asked == ["cardiac"] and not panel.running and "not accepted" in shown[0][0]
 
 
 def test_only_the_weights_of_the_chosen_axis_are_asked_about(panel):

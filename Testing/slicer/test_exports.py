@@ -14,6 +14,7 @@ import vtk
 
 import tools
 from ttt4d.errors import InputError, OutputError
+from ttt4d.images.formats.dicom_voxels import write_file
 from TTTInterpolationLib import browsing, exports, films, sequences
 from TTTInterpolationLib.carry_transfer import FRAMES, SOURCE
 
@@ -98,12 +99,9 @@ def test_the_dicom_series_is_in_the_study_in_order_marked_and_added_to_the_datab
     source = pydicom.Dataset()
     source.SOPClassUID, source.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", "1.2.3.4"
     source.StudyInstanceUID, source.PatientID, source.PatientName, source.Modality = "1.2.3", "p66", "A^B", "MR"
-    source.file_meta = pydicom.dataset.FileMetaDataset()
-    source.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    source.file_meta.MediaStorageSOPClassUID = source.SOPClassUID
-    source.file_meta.MediaStorageSOPInstanceUID = source.SOPInstanceUID
+    source.SliceThickness = 6
     given = str(tmp_path / "given.dcm")
-    pydicom.dcmwrite(given, source, enforce_file_format=True)
+    write_file(source, given)
     imported = []
     database = types.SimpleNamespace(isOpen=True, fileForInstance={"1.2.3.4": given}.get)
     utilities = types.SimpleNamespace(importDicom=lambda folder, database: imported.append(folder))
@@ -113,6 +111,7 @@ def test_the_dicom_series_is_in_the_study_in_order_marked_and_added_to_the_datab
     path = str(tmp_path / "frames.dcm")
     exports.saveDicom(frames, path)
     assert imported == [path]
+    assert all(pydicom.dcmread(os.path.join(path, name)).SliceThickness == 6 for name in os.listdir(path))
     read = [pydicom.dcmread(os.path.join(path, name)) for name in sorted(os.listdir(path))]
     slices = slicer.util.arrayFromVolume(frames.GetNthDataNode(0)).shape[0]
     assert len(read) == 3 * slices

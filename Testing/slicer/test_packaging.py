@@ -51,6 +51,17 @@ def test_the_module_starts_and_shows_its_panel_without_numpy_torch_or_any_other_
 
 
 @in_a_fresh_python
+def test_in_the_application_nothing_that_needs_another_qt_is_collected():
+    """`run_in_slicer.py` collects this folder where Slicer's own qt is there, and PySide6 is not."""
+    program = (
+        "import sys; from unittest.mock import MagicMock as Any; import pytest, slicer; slicer.app = Any()\n"
+        "sys.modules.update(PySide6=None, qt=Any(), ctk=Any()); here = sys.argv[1]\n"
+        "print('status', int(pytest.main(['--rootdir', here, here + '/host', '--collect-only', '-q'])))\n")
+    said = tools.run_python(program, os.path.dirname(__file__))
+    assert f"status {int(pytest.ExitCode.NO_TESTS_COLLECTED)}" in said, said
+
+
+@in_a_fresh_python
 @pytest.mark.parametrize("name", ["errors", "images.formats", "images.marks", "images.phase_times", "settings",
                                   "report", "temporal.auxiliary", "temporal.memory", "through_plane.auxiliary",
                                   "through_plane.settings", "weights", "commands.interpolate"])

@@ -11,8 +11,10 @@ import vtk
 
 import tools
 from ttt4d.errors import InputError
+from ttt4d.settings import InterpolationSettings
 from ttt4d.through_plane.settings import SliceAdaptationSettings, SliceRunSettings
-from TTTInterpolationLib import browsing, segmentations, sequences, view_marks, volumes
+from TTTInterpolationLib import browsing, segmentations, sequences, transfer, view_marks, volumes
+from TTTInterpolationLib.inputs import Inputs
 from TTTInterpolationLib.logic import TTTInterpolationLogic
 from TTTInterpolationLib.parameters import AuxiliaryTask, FillBetween, SliceKind, SliceTask, sliceSettingsOf
 
@@ -115,13 +117,15 @@ def test_apply_fills_between_slices_shows_the_result_and_replaces_it_the_next_ti
     assert panel.ui.slicesHintLabel.text.startswith("5 to 9 slices")
     hint = panel.ui.slicesHintLabel.toolTip
     assert "5 slices, 8 mm apart" in hint and "9 slices, 4 mm" in hint
-    results = []
+    results, nodes = [], []
     for _time in range(2):
         assert panel.ui.applyButton.enabled, panel.ui.applyButton.toolTip
         panel.ui.applyButton.click()
         assert panel.ui.applyButton.text == "Cancel"
         tools.turn_until(lambda: not panel.running)
         results.append(panel.choices.outputVolume)
+        nodes.append(len(tools.contents(scene)))
+    assert nodes[0] == nodes[1], "nothing is left of the earlier result"
     assert not shown and os.listdir(tmp_path) == []
     assert results[0] is results[1] and results[0].GetName() == "ED with thin slices"
     assert slicer.util.arrayFromVolume(results[0]).shape[0] == 9
@@ -195,6 +199,14 @@ def test_both_axes_in_one_run_give_frames_with_thin_slices_whose_marks_say_which
         assert browsing.shownSlicesOf(proxy) == (2, acquired)
         assert panel.ui.frameLabel.text.startswith(f"{len(acquired)} of 9 slices are acquired")
 
+    # Frames alone into the same output: nothing is left of what was said of the slices.
+    choices.fillBetween = FillBetween.phases
+    panel.ui.applyButton.click()
+    tools.turn_until(lambda: not panel.running)
+    assert not shown and choices.outputSequence is frames
+    assert slicer.util.arrayFromVolume(frames.GetNthDataNode(0)).shape[0] == 5
+    assert browsing.shownSlicesOf(proxy) is None and sequences.acquiredSlicesOf(frames) is None
+
 
 def test_the_views_say_of_each_slice_whether_it_is_acquired(scene, thick):
     turned = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
@@ -238,8 +250,19 @@ def test_the_text_in_a_view_follows_the_volume_and_the_slice_and_goes_with_the_p
         renderWindow, mrmlSliceNode = (lambda self: self.window), (lambda self: self.node)
         sliceView, mrmlSliceCompositeNode = (lambda self: self), (lambda self: self.composite)
 
-    view = View()
-    manager = type("Manager", (), {"sliceViewNames": lambda self: ["Red"], "sliceWidget": lambda self, name: view})()
+    class Manager:
+        def __init__(self) -> None:
+            self.views, self.connected = {"Red": View()}, []
+            self.sliceViewNames, self.sliceWidget = (lambda: list(self.views)), self.views.get
+
+        def connect(self, signal: str, slot) -> None:
+            self.connected.append((signal, slot))
+
+        def disconnect(self, signal: str, slot) -> None:
+            self.connected.remove((signal, slot))
+
+    manager = Manager()
+    view = manager.views["Red"]
     monkeypatch.setattr(slicer.app, "layoutManager", lambda: manager)
     marks = view_marks.ViewMarks()
     marks.refresh()
@@ -260,8 +283,14 @@ def test_the_text_in_a_view_follows_the_volume_and_the_slice_and_goes_with_the_p
     for number, kind in ((1, "synthetic"), (2, "acquired")):
         browser.SetSelectedItemNumber(number)
         assert f"This frame is {kind}" in view.text()
+    # A layout with more views: they get their text at once.
+    other = manager.views["Compare"] = View()
+    other.composite.SetBackgroundVolumeID(browsing.proxyOf(frames).GetID())
+    (signal, slot), = manager.connected
+    slot(7)
+    assert signal == "layoutChanged(int)" and "This frame is acquired" in other.text()
     marks.remove()
-    assert view.text() == "gone"
+    assert view.text() == other.text() == "gone" and not manager.connected
 
 
 def test_a_disabled_apply_says_what_is_wrong_with_the_slices(slices_panel, thick, scene):
@@ -289,7 +318,8 @@ def test_a_disabled_apply_says_what_is_wrong_with_the_slices(slices_panel, thick
     assert apply.enabled
 
 
-def test_the_thickness_of_a_dicom_header_is_told_and_used(slices_panel, thick, monkeypatch):
+def test_the_thickness_of_a_dicom_header_is_told_and_used_on_both_axes(
+        slices_panel, thick, scene, monkeypatch, tmp_path):
     class Database:
         def instanceValue(self, instance, tag):
             return {("1.2.3", "0018,0050"): "5.0"}.get((instance, tag), "")
@@ -299,6 +329,15 @@ def test_the_thickness_of_a_dicom_header_is_told_and_used(slices_panel, thick, m
     thick.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
     slices_panel.choices.betweenSlices.spacing = 2.0
     assert "5 mm thick, as the header says" in slices_panel.ui.slicesHintLabel.toolTip
+    sent = {axis: transfer.withToldThickness(SliceRunSettings(factor=2.0, axis=axis), thick).thickness
+            for axis in (None, "k", "j")}
+    assert sent == {None: 5.0, "k": 5.0, "j": None}, "the header tells of the acquired slices alone"
+    assert transfer.withToldThickness(SliceRunSettings(factor=2.0, thickness=3.0), thick).thickness == 3.0
+    both = transfer.PhasesTransfer(scene, Inputs.pair(thick, tools.heart(scene, tools.SMALL)[1]), transfer.Outputs(),
+                                   InterpolationSettings(), SliceRunSettings(factor=2.0))
+    both.makeFolder(str(tmp_path))
+    assert both.request()["slices"]["thickness"] == 5.0
+    both.removeFolder()
     thick.SetAttribute("DICOM.instanceUIDs", "1.2.4")
     assert volumes.sliceThicknessOf(thick) is None
 

@@ -32,7 +32,7 @@ class Source:
     header : pydicom.Dataset
         The header of the first slice of the first phase, without pixels.
     slice_thickness, slice_spacing : float, optional
-        Of the first phase, in mm; None where they are not known.
+        Of the first phase, in mm; None where they are not known but from the header.
     """
 
     header: Any
@@ -41,8 +41,9 @@ class Source:
 
     def thickness_at(self, spacing: float) -> float:
         """Return the thickness of slices of a result: that of the acquired ones where they lie as closely, in mm."""
+        thickness = self.slice_thickness or _positive(self.header.get("SliceThickness"))
         same = self.slice_spacing is None or np.isclose(self.slice_spacing, spacing, rtol=1e-3)
-        return self.slice_thickness if self.slice_thickness and same else spacing
+        return thickness if thickness and same else spacing
 
 
 @dataclass(frozen=True)
