@@ -250,6 +250,21 @@ def carriedOf(frames, className: str) -> list:
     return [node for node in nodes if node.GetNodeReference(FRAMES) is frames][::-1]
 
 
+def measuredOf(frames, source=None) -> Optional[tuple]:
+    """Return the newest table of volumes among what was carried, and the segmentations that it tells of.
+
+    None where nothing was measured, or nothing of `source`, if it is given.
+    """
+    for table in carriedOf(frames, "vtkMRMLTableNode"):
+        of = table.GetNodeReference(SOURCE)
+        if measures.volumesTableOf([table]) is None or source not in (None, of):
+            continue
+        for sequence in carriedOf(frames, "vtkMRMLSequenceNode"):
+            if sequence.GetNodeReference(SOURCE) is of and sequence.GetNthDataNode(0).IsA("vtkMRMLSegmentationNode"):
+                return table, sequence
+    return None
+
+
 def _removeEarlier(scene, frames, source) -> None:
     browser = browsing.browserOf(frames)
     earlier = [node for node in carriedOf(frames, "vtkMRMLNode") if node.GetNodeReference(SOURCE) is source]

@@ -145,6 +145,22 @@ def _reference(volume, matrix) -> "slicer.vtkOrientedImageData":
     return image
 
 
+def millilitres(segmentation) -> dict[str, float]:
+    """Return the volume of each segment of a node, by the names of `Segments.names`."""
+    import numpy as np
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    own = segmentation.GetSegmentation()
+    parts = tuple(own.GetNthSegment(n) for n in range(own.GetNumberOfSegments()))
+    found = {}
+    for name, segment in zip(Segments((), parts).names, parts):
+        image, count = segment.GetRepresentation(_BINARY), 0
+        if image is not None and not image.IsEmpty() and image.GetNumberOfPoints():
+            count = int((vtk_to_numpy(image.GetPointData().GetScalars()) == segment.GetLabelValue()).sum())
+        found[name] = count * float(np.prod(image.GetSpacing() if image is not None else 0)) / 1000
+    return found
+
+
 def _inside(segment, reference):
     """Return which voxels of a grid belong to a segment, as a flat array."""
     import numpy as np

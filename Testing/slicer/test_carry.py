@@ -17,7 +17,7 @@ from ttt4d.errors import InputError
 from ttt4d.settings import AdaptationSettings, InterpolationSettings
 from ttt4d.temporal.phantom import CARDIAC_STACK, BeatingHeart
 from ttt4d.weights import names as packaged_weights
-from TTTInterpolationLib import browsing, carry_transfer, exports, measures, sequences, volumes
+from TTTInterpolationLib import browsing, carry_transfer, exports, measures, review, sequences, volumes
 from TTTInterpolationLib.logic import TTTInterpolationLogic
 from TTTInterpolationLib.parameters import MapChoice
 from TTTInterpolationLib.segmentations import Segments
@@ -159,12 +159,28 @@ def test_an_edit_in_one_frame_touches_no_other_and_a_second_carry_replaces_the_f
     for n in (0, 2, 3):
         browser.SetSelectedItemNumber(n)
         assert np.array_equal(voxels_of(proxy, "cavity", volume), before[n])
+    # Volumes, plot and CSV are those of what the user has corrected.
+    table, of = carry_transfer.measuredOf(result, drawn)
+    assert of is segmentation and measures.isEdited(table, of) and measures.measureAgain(table, of)
+    assert not measures.measureAgain(table, of) and measures.isEdited(table, of)
+    voxel = float(np.prod(volume.GetSpacing())) / 1000
+    columns, added = columns_of(table), int((edited > 0).sum() - (before[1] > 0).sum())
+    assert added and float(columns["cavity"][1]) == pytest.approx((edited > 0).sum() * voxel, rel=1e-5)
+    summary = columns_of(table.GetNodeReference(sequences.PREFIX + "Summary"))
+    ml = [float(text) for text in columns["cavity"]]
+    assert float(summary["ejection fraction (%)"][0]) == pytest.approx(100 * (1 - min(ml) / max(ml)), abs=0.01)
+    marks = carried.measures.chart.GetNthPlotSeriesNode(1)
+    assert marks.GetName() == f"cavity: ED, ES (EF {100 * (1 - min(ml) / max(ml)):.1f} %)"
+    assert sorted(map(float, columns_of(marks.GetTableNode())["cavity at ED and ES"])) == pytest.approx(
+        [min(ml), max(ml)], abs=1e-3)
+
     def kinds():
         return Counter(scene.GetNthNode(n).GetClassName() for n in range(scene.GetNumberOfNodes()))
 
     before = kinds()
     logic.carry(result, drawn)
     assert kinds() - before == before - kinds() == Counter(), "what was carried before is replaced"
+    assert not measures.isEdited(*carry_transfer.measuredOf(result, drawn))
 
 
 @pytest.mark.skipif(tools.IN_SLICER, reason="a second scene beside the application's is for the host")
@@ -192,6 +208,7 @@ def test_what_was_carried_comes_back_with_a_saved_scene(panels, scene, result, d
     model = next(node for node in exports.modelSequencesOf(frames) if node.GetName().startswith("cavity"))
     assert np.allclose(model.GetNthDataNode(2).GetPolyData().GetPoint(7), points, atol=1e-3)
     assert browsing.displacementsOf(frames) is not None and panel.ui.volumePlotButton.enabled
+    assert not measures.isEdited(*carry_transfer.measuredOf(frames, choices.carrySource))
     read = measures.volumesTableOf(carry_transfer.carriedOf(frames, "vtkMRMLTableNode"))
     assert list(map(float, columns_of(read)["cavity"])) == pytest.approx(list(map(float, table["cavity"])))
 
@@ -319,7 +336,7 @@ def test_what_cannot_be_carried_is_said(scene, result, pair):
         logic.carry(result, maps=("jacobian",))
 
 
-def test_the_panel_carries_shows_progress_and_can_be_cancelled(panels, result, drawn, shown, tmp_path):
+def test_the_panel_carries_shows_progress_and_can_be_cancelled(panels, result, drawn, shown, tmp_path, monkeypatch):
     panel = panels()
     choices, ui = panel.choices, panel.ui
     assert not ui.carryButton.enabled and "press Apply first" in ui.carryButton.toolTip
@@ -339,3 +356,15 @@ def test_the_panel_carries_shows_progress_and_can_be_cancelled(panels, result, d
     assert ui.volumePlotButton.enabled and ui.saveTableButton.enabled
     assert choices.outputSequence is result
     assert carry_transfer.carriedOf(result, "vtkMRMLSequenceNode")
+
+    # A correction of one frame: the plot is measured again, and it is not lost without a question.
+    _table, segmentations_ = carry_transfer.measuredOf(result)
+    edited = segmentations_.GetNthDataNode(2)
+    edited.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap").GetPointData().GetScalars().Fill(0)
+    asked, plotted = [], []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text))
+    monkeypatch.setattr(review, "showChart", plotted.append)
+    ui.volumePlotButton.click()
+    assert len(plotted) == 1 and float(columns_of(_table)["cavity"][2]) == 0
+    ui.carryButton.click()
+    assert len(asked) == 1 and "were edited" in asked[0] and not panel.running and not shown
