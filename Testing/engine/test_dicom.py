@@ -503,7 +503,7 @@ def test_a_classic_diffusion_series_is_no_sequence_over_time(tmp_path, change, w
 
 @pytest.mark.parametrize("description, found", [
     ("Chest ASiR {} %", None), ("Abdomen ASIR-V {}%", None), ("iDose {}%", None), ("Gated, {}.0%", (0, 30, 60)),
-    ("4D RESP_PHASE_{}", (0, 30, 60)), ("RESP {}% ASiR 40%", (0, 30, 60))])
+    ("4D RESP_PHASE_{}", (0, 30, 60)), ("RESP {}% ASiR 40%", (0, 30, 60)), ("Recon {} %", (0, 30, 60))])
 def test_numbers_in_descriptions_are_phases_and_that_is_said_but_strengths_of_a_reconstruction_are_not(
         tmp_path, description, found):
     for t in range(3):

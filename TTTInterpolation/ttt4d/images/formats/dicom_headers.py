@@ -362,7 +362,7 @@ def _seconds(text: str) -> Optional[float]:
 
 
 # The strength of an iterative or deep-learning reconstruction of CT: a number in a description that is no phase.
-_STRENGTH = re.compile(r"\b(a?sir|asir|admire|safire|idose|aidr|imr|dlir|veo|mbir|iterative|recon\w*|blend|strength)"
+_STRENGTH = re.compile(r"\b(a?sir|asir|admire|safire|idose|aidr|imr|dlir|veo|mbir|iterative|blend|strength)"
                        r"[-\s_:=]*(v\b)?[-\s_:=]*\d+(\.\d+)? ?(%|percent)?", re.IGNORECASE)
 
 # In the order in which they are asked for an order in time.
