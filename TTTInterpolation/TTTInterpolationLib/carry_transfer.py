@@ -229,7 +229,11 @@ def inputsOf(frames) -> Inputs:
 
 def usedWeightsOf(frames) -> str:
     """Return the name of the weights that a result was made with, and that carry with its motion."""
-    return json.loads(frames.GetAttribute(sequences.PREFIX + "Settings"))["weights"]
+    return _storedSettings(frames)["weights"]
+
+
+def _storedSettings(frames) -> dict:
+    return json.loads(frames.GetAttribute(sequences.PREFIX + "Settings"))
 
 
 def _settingsOf(frames, weights: str) -> InterpolationSettings:
@@ -237,7 +241,7 @@ def _settingsOf(frames, weights: str) -> InterpolationSettings:
 
     Of a weights file of the user's own, the result knows the name, and `weights` is its path.
     """
-    values = json.loads(frames.GetAttribute(sequences.PREFIX + "Settings"))
+    values = _storedSettings(frames)
     if values["weights"] not in packagedWeights() and os.path.basename(weights) == values["weights"]:
         values["weights"] = weights
     return InterpolationSettings.from_json(values)

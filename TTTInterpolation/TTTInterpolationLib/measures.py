@@ -143,11 +143,10 @@ def measureAgain(table, segmentations) -> bool:
     InputError
         If a segment of the table is no longer there under its name.
     """
-    curves = _counted(table, segmentations)
     found = json.loads(table.GetAttribute(_CURVES))
+    curves, percents = _counted(found["curves"], segmentations), found["percents"]
     if not _differ(curves, found["curves"]):
         return False
-    percents = found["percents"]
     _remember(table, curves, percents, edited=True)
     _fill(table, _volumeColumns(curves, percents))
     _fill(table.GetNodeReference(_SUMMARY), _summaryColumns(curves, percents))
@@ -164,26 +163,26 @@ def isEdited(table, segmentations) -> bool:
     """Return whether a volume of the segmentations has changed since they were carried; see `measureAgain`."""
     found = json.loads(table.GetAttribute(_CURVES))
     try:
-        return found.get("edited", False) or _differ(_counted(table, segmentations), found["curves"])
+        return found.get("edited", False) or _differ(_counted(found["curves"], segmentations), found["curves"])
     except InputError:  # a segment has another name
         return True
 
 
-def _counted(table, segmentations) -> list[dict]:
-    """Return the curves of a table from the voxels of the segmentations as they are now."""
+def _counted(curves: Sequence[dict], segmentations) -> list[dict]:
+    """Return curves anew, from the voxels of the segmentations as they are now."""
     # Here and not above: Slicer starts without NumPy.
     from ttt4d.motion.volumes import VolumeCurve
 
     frames = [millilitres(segmentations.GetNthDataNode(n)) for n in range(segmentations.GetNumberOfDataNodes())]
-    curves = []
-    for curve in json.loads(table.GetAttribute(_CURVES))["curves"]:
+    counted = []
+    for curve in curves:
         missing = next((number for number, frame in enumerate(frames) if curve["name"] not in frame), None)
         if missing is not None:
             raise InputError(_("{name} has no segment {segment} in frame {number} any more, whose volume was measured: "
                                "name it as before, or carry again.").format(
                                    name=segmentations.GetName(), segment=curve["name"], number=missing))
-        curves.append(VolumeCurve(curve["label"], curve["name"], [frame[curve["name"]] for frame in frames]).to_json())
-    return curves
+        counted.append(VolumeCurve(curve["label"], curve["name"], [frame[curve["name"]] for frame in frames]).to_json())
+    return counted
 
 
 def _differ(curves: Sequence[dict], others: Sequence[dict]) -> bool:

@@ -72,18 +72,17 @@ class ViewMarks:
 
     def __init__(self) -> None:
         self._marks: dict[object, _ViewMark] = {}  # by the node of the view
-        manager = slicer.app.layoutManager()
-        if manager is not None:
-            manager.connect("layoutChanged(int)", self._onLayout)
+        self._manager = slicer.app.layoutManager()  # None without a main window
+        if self._manager is not None:
+            self._manager.connect("layoutChanged(int)", self._onLayout)
 
     def _onLayout(self, layout=None) -> None:
         self.refresh()
 
     def refresh(self) -> None:
         """Write into the views that there are now."""
-        manager = slicer.app.layoutManager()
-        for name in manager.sliceViewNames() if manager is not None else ():
-            widget = manager.sliceWidget(name)
+        for name in self._manager.sliceViewNames() if self._manager is not None else ():
+            widget = self._manager.sliceWidget(name)
             if widget.mrmlSliceNode() not in self._marks:
                 self._marks[widget.mrmlSliceNode()] = _ViewMark(widget)
         for mark in self._marks.values():
@@ -91,9 +90,8 @@ class ViewMarks:
 
     def remove(self) -> None:
         """Take the texts out of the views, for good."""
-        manager = slicer.app.layoutManager()
-        if manager is not None:
-            manager.disconnect("layoutChanged(int)", self._onLayout)
+        if self._manager is not None:
+            self._manager.disconnect("layoutChanged(int)", self._onLayout)
         for mark in self._marks.values():
             mark.remove()
         self._marks = {}

@@ -44,14 +44,10 @@ def result(scene, weights):
 def drawn(scene, result):
     """Two segments on phase 0."""
     volume = result.GetNthNodeReference(sequences.INPUT, 0)
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     k, j, i = np.indices(slicer.util.arrayFromVolume(volume).shape)
     radius = np.hypot((j - 20) * 2, (i - 22) * 2)
-    for name, inside in (("cavity", (radius < 14) & (k > 0)), ("wall", (radius >= 14) & (radius < 24) & (k > 0))):
-        identity = node.GetSegmentation().AddEmptySegment("", name, [0.2, 0.4, 0.6])
-        slicer.util.updateSegmentBinaryLabelmapFromArray(inside.astype(np.uint8), node, identity, volume)
-    return node
+    return tools.add_segmentation(scene, volume, {
+        "cavity": (radius < 14) & (k > 0), "wall": (radius >= 14) & (radius < 24) & (k > 0)})
 
 
 def columns_of(table) -> dict:
@@ -291,12 +287,7 @@ def test_from_two_phases_volumes_are_right_at_both_and_about_right_between(scene
 
 def segmented(scene, heart, phase):
     """Return a segmentation of the left ventricle on the first phase of a beating heart."""
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "truth")
-    node.SetReferenceImageGeometryParameterFromVolumeNode(phase)
-    identity = node.GetSegmentation().AddEmptySegment("", "LV")
-    slicer.util.updateSegmentBinaryLabelmapFromArray(
-        ventricle(heart, CARDIAC_STACK, 0.0).astype(np.uint8), node, identity, phase)
-    return node
+    return tools.add_segmentation(scene, phase, {"LV": ventricle(heart, CARDIAC_STACK, 0.0)})
 
 
 def ventricle(heart, geometry, time: float) -> np.ndarray:

@@ -22,16 +22,6 @@ pytestmark = [
 ]
 
 
-def add_segmentation(scene, volume, **segments: np.ndarray):
-    """Add a segmentation drawn on a volume, a segment for each boolean array."""
-    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
-    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    for name, inside in segments.items():
-        identity = segmentation.GetSegmentation().AddEmptySegment("", name)
-        slicer.util.updateSegmentBinaryLabelmapFromArray(inside.astype(np.uint8), segmentation, identity, volume)
-    return segmentation
-
-
 def timed(button, panel, shown) -> float:
     """Press a button, wait for its run to end well, and return the seconds that it took."""
     began = time.monotonic()
@@ -45,6 +35,7 @@ def test_a_patient_gets_frames_with_thin_slices_and_a_segmentation_that_moves(pa
     nodes = tools.add_patient(scene)
     panel = panels()
     choices, seconds = panel.choices, {}
+    seconds["phases, by default"] = timed(panel.ui.applyButton, panel, shown)
     choices.fillBetween, choices.output.frames = FillBetween.both, 3
     choices.adaptation.iterations, choices.sliceAdaptation.auxiliary = 2, SliceTask.none
     choices.betweenSlices.factor, choices.advanced.temporaryFolder = 2.0, str(tmp_path)
@@ -60,7 +51,8 @@ def test_a_patient_gets_frames_with_thin_slices_and_a_segmentation_that_moves(pa
     k, j, i = np.indices(given.shape)
     middle = np.hypot(j - given.shape[1] / 2, i - given.shape[2] / 2) < 0.15 * given.shape[2]
     inside = middle & (given > np.percentile(given[middle], 70)) & (k > 1) & (k < len(given) - 2)
-    choices.carrySource, choices.carry.maps = add_segmentation(scene, nodes[0], blood=inside), MapChoice.jacobian
+    choices.carrySource = tools.add_segmentation(scene, nodes[0], {"blood": inside})
+    choices.carry.maps = MapChoice.jacobian
     seconds["carried"] = timed(panel.ui.carryButton, panel, shown)
     carried = carriedOf(frames, "vtkMRMLSequenceNode")
     kinds = {sequence.GetNthDataNode(0).GetClassName() for sequence in carried}
@@ -81,8 +73,8 @@ def test_labels_that_an_expert_drew_at_end_diastole_arrive_at_those_of_end_systo
     panel, seconds = panels(), {}
     panel.choices.output.frames = 9
     seconds["phases"] = timed(panel.ui.applyButton, panel, shown)
-    panel.choices.carrySource = add_segmentation(
-        scene, nodes[0], **{what: diastole == label for what, label in labels.items()})
+    panel.choices.carrySource = tools.add_segmentation(
+        scene, nodes[0], {what: diastole == label for what, label in labels.items()})
     seconds["carried"] = timed(panel.ui.carryButton, panel, shown)
     segmentation, = carriedOf(panel.choices.outputSequence, "vtkMRMLSequenceNode")
     last = segmentation.GetNthDataNode(segmentation.GetNumberOfDataNodes() - 1)

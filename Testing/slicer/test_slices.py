@@ -44,14 +44,10 @@ def slices_panel(panels, thick):
 
 def drawn(scene, volume, boxes=((slice(1, 3), "heart"), (slice(3, 5), "apex"))):
     """A segmentation of boxes drawn on a volume."""
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segments = {name: np.zeros(slicer.util.arrayFromVolume(volume).shape, bool) for _, name in boxes}
     for part, name in boxes:
-        array = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
-        array[part, 5:15, 6:18] = 1
-        identity = node.GetSegmentation().AddEmptySegment("", name, [0.1, 0.5, 0.9])
-        slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, identity, volume)
-    return node
+        segments[name][part, 5:15, 6:18] = True
+    return tools.add_segmentation(scene, volume, segments, (0.1, 0.5, 0.9))
 
 
 def voxels_of(segmentation, name, volume) -> np.ndarray:

@@ -157,6 +157,16 @@ def run_python(program: str, *arguments: str, options: tuple = (), **environment
     return done.stdout
 
 
+def add_segmentation(scene, volume, segments: dict, color=(0.2, 0.4, 0.6)):
+    """Add a segmentation drawn on a volume: `segments` holds boolean arrays (k, j, i) by the names of the segments."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "drawn")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    for name, inside in segments.items():
+        identity = node.GetSegmentation().AddEmptySegment("", name, color)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(inside.astype(np.uint8), node, identity, volume)
+    return node
+
+
 def add_patient(scene, name: str = "patient066") -> list:
     """Add the end-diastole and the end-systole of a patient to a scene, and return both nodes."""
     from ttt4d.images.readers import read_sequence

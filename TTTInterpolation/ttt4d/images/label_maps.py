@@ -11,11 +11,9 @@ import numpy as np
 
 from ..errors import InputError
 from .files import quoted
-from .formats import FORMATS, NRRD, format_of
+from .formats import NRRD, READABLE_FILES, format_of
 from .formats.text_header import read_nrrd_header
 from .volume import Geometry
-
-LABEL_FORMATS = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS)
 
 # Header entries of a segmentation of 3D Slicer; its segments, their names and colours are among them.
 _SEGMENTATION = re.compile(r"Segment(ation|\d+)_")
@@ -52,7 +50,7 @@ def read_label_map(path: str) -> LabelMap:
         raise InputError(f"There is no file {quoted(path)}: check the path of the label map.")
     image_format = format_of(path)
     if image_format is None:
-        raise InputError(f"{quoted(path)} is in no format of a label map: give {LABEL_FORMATS}.")
+        raise InputError(f"{quoted(path)} is in no format of a label map: give {READABLE_FILES}.")
     # By the reader of the images, so that labels lie where the image lies whose header they share.
     found = image_format.load().read(path)
     if len(found.phases) > 1:

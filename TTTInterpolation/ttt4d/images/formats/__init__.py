@@ -61,7 +61,8 @@ FORMATS = (NRRD, NIFTI, METAIMAGE)
 DICOM = ImageFormat("DICOM", (), "dicom", outputs=(".dcm",), folder_output=True)
 
 # For messages and help texts.
-READABLE = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS) + ", or DICOM (a file or a folder)"
+READABLE_FILES = ", ".join(f"{f.name} ({', '.join(f.suffixes)})" for f in FORMATS)
+READABLE = f"{READABLE_FILES}, or DICOM (a file or a folder)"
 WRITABLE, WRITABLE_VOLUMES = (
     " or ".join(", ".join(suffix for f in (*FORMATS, DICOM) for suffix in getattr(f, kind)).rsplit(", ", 1))
     for kind in ("outputs", "volumes"))

@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -67,7 +67,7 @@ def arrange(planes: Sequence[Plane], root: str, name: str, messages: List[str]) 
         For planes that are not one stack or an even set of phases.
     """
     planes = _of_one_grid(_wanted(planes, name, messages), name, messages)
-    patients = {patient for plane in planes for patient in [str(plane.header.get("PatientID") or "")] if patient}
+    patients = _told(planes, "PatientID")
     if len(patients) > 1:
         raise InputError(f"{name} holds images of {len(patients)} patients (Patient ID): put those of one patient in a "
                          "folder of their own.")
@@ -201,6 +201,11 @@ def _step(positions: np.ndarray, normal: np.ndarray, name: str, messages: List[s
 # -- what belongs together ---------------------------------------------------------------------------------------------
 
 
+def _told(planes: Sequence[Plane], keyword: str) -> Set[str]:
+    """Return the different values that the headers of planes have for an element; empty ones do not count."""
+    return {str(plane.header.get(keyword) or "") for plane in planes} - {""}
+
+
 def _wanted(planes: Sequence[Plane], name: str, messages: List[str]) -> List[Plane]:
     """Return the planes without localizers and without results of this program, where there are others beside."""
     for unwanted, words in ((lambda plane: plane.is_localizer, "are localizers"),
@@ -250,16 +255,16 @@ def _places(planes: Sequence[Plane]) -> List[int]:
     thickness = min((plane.thickness for plane in planes if plane.thickness is not None), default=None)
     most = _SAME_PLACE_WITHOUT_THICKNESS if thickness is None else max(_SAME_PLACE * thickness, _SAME_PLACE_MM)
     near = max(1e-3, min(_SAME_PLACE * gaps.max(initial=0.0), most))
-    numbers = _counted(gaps > near)
+    numbers = _numbered(gaps > near)
     first, last = (np.searchsorted(numbers, numbers, side) for side in ("left", "right"))
     if (heights[last - 1] - heights[first]).max() > near:  # slices in a row, and not one place
-        numbers = _counted(gaps > 1e-3)
+        numbers = _numbered(gaps > 1e-3)
     places = np.empty(len(planes), dtype=int)
     places[order] = numbers
     return places.tolist()
 
 
-def _counted(new: np.ndarray) -> np.ndarray:
+def _numbered(new: np.ndarray) -> np.ndarray:
     """Return the number of each plane's place, counted from 0, where it is told which gaps lead to a new one."""
     return np.concatenate([[0], np.cumsum(new)])
 
@@ -282,8 +287,7 @@ def _by_clock(planes: List[Plane], clock: Clock, name: str, messages: List[str])
     left_out = [plane for plane in planes if plane.series in untimed]
     if not timed or len(timed) + len(left_out) < len(planes) or (left_out and not clock.explicit):
         return None
-    frames_of_reference = {str(plane.header.get("FrameOfReferenceUID") or "") for plane in timed} - {""}
-    if clock.name == "acquisition time" and len(frames_of_reference) > 1:  # scans of different days, for one
+    if clock.name == "acquisition time" and len(_told(timed, "FrameOfReferenceUID")) > 1:  # scans of different days
         return None
     places = _places(timed)
     contrasts = varying_contrasts([plane for plane, place in zip(timed, places) if place == places[0]])
