@@ -67,6 +67,25 @@ def test_a_shift_of_all_intensities_shifts_the_result(network):
     assert torch.allclose(network(slices + 5, positions, sampling()).fused, result + 5, atol=1e-4)
 
 
+@pytest.mark.parametrize("views", [VIEWS, CUTS])
+def test_a_volume_in_a_batch_gets_what_it_gets_alone(views):
+    torch.manual_seed(1)
+    network = ThroughPlaneNetwork(SMALL).requires_grad_(False)
+    for name, weights in network.named_parameters():
+        if "scales" in name:  # they are all 1 at first, whatever they are told
+            torch.nn.init.normal_(weights)
+    for decoder in network.decoders.values():
+        torch.nn.init.normal_(decoder.residual.weight)
+    volumes, positions = volume(2, 4, 6, 5), torch.linspace(0, 3, 7)
+    ratios, thickness = torch.tensor([[2.0, 3.0], [6.0, 4.0]]), torch.tensor([0.0, 1.5])
+    together = network(volumes, positions, Sampling(ratios, thickness), views).fused
+    for n in range(2):
+        alone = network(volumes[n:n + 1], positions, Sampling(ratios[n:n + 1], thickness[n:n + 1]), views).fused
+        torch.testing.assert_close(together[n:n + 1], alone, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(together[0], network(volumes[:1], positions, Sampling(ratios[1:], thickness[1:]),
+                                                   views).fused[0], atol=1e-2), "the conditions matter"
+
+
 def test_turning_rows_into_columns_turns_the_result(network):
     slices, positions = volume(1, 5, 8, 9), torch.linspace(0, 4, 9)
     turned = network(slices.transpose(2, 3), positions, sampling()).fused.transpose(2, 3)
