@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import json
 import os
 import resource
@@ -375,6 +376,27 @@ def test_a_case_that_ends_its_process_twice_is_a_row_and_the_others_go_on(tmp_pa
     rows = summary_of(results)
     assert [row["status"] for row in rows] == ["failed", "done"]
     assert "killed or ran out of memory, twice" in rows[0]["message"] and rows[0]["message"] in out.decode()
+
+
+def test_a_batch_ends_on_a_machine_without_programs_that_end_processes(tmp_path, weights, start, monkeypatch):
+    make_cohort(tmp_path / "cases", 1)
+    monkeypatch.setenv("PATH", str(tmp_path))  # a small container has no pgrep
+    child = start("-m", "ttt4d", "batch", "cases", "results", *QUICK, *weights)
+    out, err = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 0 and b"1 done" in out and b"Traceback" not in err
+
+
+def test_a_machine_that_lets_processes_share_nothing_is_told_in_one_sentence(tmp_path, weights, monkeypatch, capsys):
+    synchronize = importlib.import_module("joblib.externals.loky.backend.synchronize")
+
+    def refused(*_):
+        raise PermissionError(13, "Permission denied")
+
+    make_cohort(tmp_path / "cases", 1)
+    monkeypatch.setattr(synchronize, "_SemLock", refused)
+    assert cli.run(["batch", str(tmp_path / "cases"), str(tmp_path / "results"), *QUICK, *weights]) == 2
+    assert "mount /dev/shm" in capsys.readouterr().err
+    assert not list((tmp_path / "results").glob("p*"))
 
 
 def test_the_voxels_of_a_case_do_not_depend_on_the_cases_before_it(tmp_path, weights):

@@ -67,10 +67,9 @@ def in_worker(function: Callable[..., Any], *arguments: Any) -> Any:
     DeviceError
         The process was killed, or ran out of memory.
     """
-    from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=_share_of_threads(1))
+    executor = _one_process(jobs=1)
     try:
         waited = executor.submit(function, *arguments)
         while not waited.done():  # on Windows, Ctrl-C is seen only between two waits
@@ -132,12 +131,9 @@ class _Worker:
         return self._plan.note_lost(case, ENDED_TWICE)
 
     def _process(self) -> Any:
-        from joblib.externals.loky import ProcessPoolExecutor
-
         with self._lock:
             if self._executor is None and not self._stopped:
-                self._executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),),
-                                                     env=_share_of_threads(self._jobs))
+                self._executor = _one_process(self._jobs)
             return self._executor
 
     def _end_process(self) -> None:
@@ -150,6 +146,23 @@ class _Worker:
         """End the process, whatever it does."""
         self._stopped = True
         self._end_process()
+
+
+def _one_process(jobs: int) -> Any:
+    """Return an executor with one worker process, one of so many jobs.
+
+    Raises
+    ------
+    DeviceError
+        The system lets processes share nothing.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    try:
+        return ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=_share_of_threads(jobs))
+    except OSError as error:  # of the semaphores, which lie in shared memory
+        raise DeviceError(f"No worker process can be started, because the system gives no shared memory "
+                          f"({error.strerror}): in a container or chroot, mount /dev/shm.") from None
 
 
 def _share_of_threads(jobs: int) -> Dict[str, str]:
