@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Dict, List, Sequence
 
 import torch
@@ -104,18 +103,8 @@ class Block(nn.Module):
                 bias.zero_()
 
     def forward(self, images: Tensor, scale: Tensor) -> Tensor:
-        """Add the block's output to images (n, channel, row, column).
-
-        The scale (n or 1, channel, 1, 1) comes from the conditions. One that all images share scales the weights of the
-        first convolution, which are far fewer than its results.
-        """
-        if len(scale) == 1:
-            assert self.first.bias is not None
-            scaled = F.conv2d(images, self.first.weight * scale.view(-1, 1, 1, 1), self.first.bias * scale.flatten(),
-                              padding=self.first.padding)
-        else:
-            scaled = self.first(images) * scale
-        return self.second(scaled.relu_()).add_(images)
+        """Add the block's output to images (n, channel, row, column); scale (n, channel, 1, 1), from the conditions."""
+        return self.second((self.first(images) * scale).relu_()).add_(images)
 
 
 class Encoder(nn.Module):
@@ -135,16 +124,15 @@ class Encoder(nn.Module):
         ----------
         images : Tensor of shape (n, 3, row, column)
             Each image between its two neighbours.
-        conditions : Tensor of shape (n, 2) or (1, 2)
-            What `Sampling.conditions` tells of each, or of all.
+        conditions : Tensor of shape (n, 2)
+            What `Sampling.conditions` tells of each.
         """
         weight = self.head.weight - self.head.weight.mean((1, 2, 3), keepdim=True)
         scales = self.scales(conditions)[..., None, None].chunk(len(self.blocks), dim=1)
         # A few images at a time stay in the processor's cache from the first convolution to the last.
         few = max(1, AT_ONCE // images[0, 0].numel())
         found = []
-        for part, *told in zip(images.split(few), *(repeat(scale) if len(scale) == 1 else scale.split(few)
-                                                    for scale in scales)):
+        for part, *told in zip(images.split(few), *(scale.split(few) for scale in scales)):
             padded = F.pad(part * CONTRAST, (1, 1, 1, 1), mode="replicate")
             features = F.conv2d(padded.contiguous(memory_format=torch.channels_last), weight)
             for block, scale in zip(self.blocks, told):
@@ -245,9 +233,7 @@ class Features(nn.Module):
 
     def _seen(self, volume: Tensor, sampling: Sampling, view: str) -> Tensor:
         images = to_images(with_neighbours(volume, view), view)
-        conditions = sampling.conditions(view)
-        if len(volume) > 1:
-            conditions = conditions.repeat_interleave(len(images) // len(volume), dim=0)
+        conditions = sampling.conditions(view).repeat_interleave(len(images) // len(volume), dim=0)
         return from_images(self.encoders[_kind(view)](images, conditions), view, len(volume))
 
 
