@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ttt4d.images.volume import Geometry
 from ttt4d.motion import warping
 from ttt4d.temporal.canvas import Canvas
-from ttt4d.training.batches import SLICES
+from ttt4d.training.batches import SLICES, mixed
 from ttt4d.training.cache import CineSequence
 from ttt4d.training.cine import CineSampler, draw_phases
 from ttt4d.training.full_images import FullImageSampler
@@ -79,3 +79,13 @@ def test_the_left_ventricle_of_a_generated_heart_empties(seed):
     image = paint(heart, torch.full_like(cavity, 0.5), generator)
     assert 0 <= image.min() and image.max() <= 1
     assert warping.warp(cavity, motion).sum() < cavity.sum()
+
+
+@settings(max_examples=10)
+@given(st.floats(0, 1), st.integers(0, 999))
+def test_two_samplers_take_turns_by_their_parts(part, seed):
+    """Of 300 batches, the part of the second sampler is met within five standard deviations of a fair draw."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = mixed(lambda generator: "usual", lambda generator: "other", part)
+    others = sum(draw(generator) == "other" for _ in range(300)) / 300
+    assert abs(others - part) <= 5 * (part * (1 - part) / 300) ** 0.5 + 1e-9

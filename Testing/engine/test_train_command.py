@@ -46,6 +46,15 @@ def test_a_crop_that_cannot_be_is_refused_in_a_sentence(tmp_path, crop, words, c
     assert words in capsys.readouterr().err and not (tmp_path / "made.safetensors").exists()
 
 
+@pytest.mark.parametrize("wrong", [["--generated-part", "1"], ["--generated-part", "-0.1"],
+                                   ["--generated-part", "0.5", "--generated"],
+                                   ["--generated-part", "0.5", "--axis", "slices"]])
+def test_a_part_of_generated_anatomies_that_cannot_be_is_refused_in_a_sentence(tmp_path, wrong, capsys):
+    output = tmp_path / "made.safetensors"
+    assert run(["train", "--data", str(tmp_path), "-o", str(output), "--steps", "1", *wrong]) == 2
+    assert "part of generated anatomies" in capsys.readouterr().err and not output.exists()
+
+
 def test_a_place_that_takes_no_weights_is_refused_before_the_training(tmp_path, capsys):
     (tmp_path / "made.safetensors").mkdir()
     words = ["train", "--generated", "--steps", "1", "--batch", "2", "--crop", "17", "--device", "cpu", "-o"]
@@ -70,7 +79,7 @@ def test_weights_that_cannot_be_written_after_all_are_no_bug(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("source", [[], ["--whole"], ["--generated"]])
+@pytest.mark.parametrize("source", [[], ["--whole"], ["--generated"], ["--generated-part", "0.5"]])
 def test_one_command_goes_from_data_to_a_weights_file_that_loads(tmp_path, source, stage):
     """The data in the ACDC layout, or none at all."""
     for number in range(1, 11):

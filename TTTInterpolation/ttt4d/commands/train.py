@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "training split is used (default: $TTT4D_DATA)")
     parser.add_argument("--generated", action="store_true",
                         help="learn from generated anatomies, without any data; for slices beside the other sources")
+    parser.add_argument("--generated-part", type=float, metavar="PART", default=0.0,
+                        help="between phases: part of the batches that are generated anatomies, the others are "
+                             "acquired (default: 0), so that few patients are not learned by heart")
     parser.add_argument("--cache", metavar="FILE", help="packed training data; made from --data if it is missing")
     slices = parser.add_argument_group("between slices only")
     slices.add_argument("--volumes", metavar="NAME", nargs="*",
@@ -112,6 +115,9 @@ def check_settings(args: argparse.Namespace) -> None:
         raise SettingsError("--volumes and --films are for slices only: leave them out, or add --axis slices.")
     if args.generated and args.whole:
         raise SettingsError("Generated anatomies are full images already: leave --whole out.")
+    if not 0 <= args.generated_part < 1 or (args.generated_part and (args.generated or args.axis == SLICES)):
+        raise SettingsError("The part of generated anatomies is at least 0 and below 1, between phases and without "
+                            "--generated.")
 
 
 def _checkpoint(args: argparse.Namespace) -> Path:
@@ -168,6 +174,7 @@ def _trainer(args: argparse.Namespace, device: torch.device, checkpoint: Path) -
 
     from .. import weights
     from ..temporal import models
+    from ..training.batches import mixed
     from ..training.cache import load
     from ..training.cine import CineSampler
     from ..training.full_images import FullImageSampler
@@ -186,6 +193,9 @@ def _trainer(args: argparse.Namespace, device: torch.device, checkpoint: Path) -
         sampler = FullImageSampler if args.whole else CineSampler
         draw = sampler(load(cache), args.crop, args.batch).draw
         inputs["data"] = weights.checksum(cache)
+        if args.generated_part:
+            draw = mixed(draw, SyntheticAnatomySampler(args.crop, args.batch).draw, args.generated_part)
+            inputs["generated_part"] = args.generated_part
     torch.manual_seed(args.seed)
     model = mean_model([models.load(start) for start in args.start]) if args.start else models.new_model()
     settings = TrainingSettings(args.steps, args.learning_rate, args.decay, seed=args.seed)
@@ -242,4 +252,5 @@ def _data_of(args: argparse.Namespace) -> Dict[str, Any]:
     if args.axis == SLICES:
         return {"volumes": "all" if args.volumes is None else args.volumes, "generated": args.generated,
                 "films": bool(args.films)}
-    return {"data": "generated" if args.generated else "acquired", "crop": "whole" if args.whole else args.crop}
+    of_data = {"data": "generated" if args.generated else "acquired", "crop": "whole" if args.whole else args.crop}
+    return {**of_data, "generated_part": args.generated_part} if args.generated_part else of_data

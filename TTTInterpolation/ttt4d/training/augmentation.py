@@ -19,15 +19,16 @@ from .batches import TrainingBatch
 
 # Largest standard deviation, in voxels, of the random deformation of an anatomy: its knots lie 16 apart, so that folds
 # are rare.
-DEFORMATION = 3.0
+DEFORMATION = 4.0
 
 
 def augment_appearance(batch: TrainingBatch, probability: float, generator: Generator) -> TrainingBatch:
     """Imitate another scanner, with a given probability.
 
-    One of five changes is drawn: gamma, inverted gamma, noise (twice as often, since it has most to teach), blur, or an
-    uneven coil. Phases and truth change alike, except that noise is added to the phases only: the truth stays what has
-    to be found.
+    One of seven changes is drawn: gamma, inverted gamma, noise (twice as often, since it has most to teach), blur, an
+    uneven coil, a window that cuts the darkest and brightest grey values off (as images of 8 bits have), or another
+    curve of grey values. Phases and truth change alike, except that noise is added to the phases only: the truth stays
+    what has to be found.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def augment_appearance(batch: TrainingBatch, probability: float, generator: Gene
     """
     if uniform(0, 1, generator) >= probability:
         return batch
-    kind = integer(0, 5, generator)
+    kind = integer(0, 7, generator)
     if kind == 0:
         exponent = math.exp(uniform(-1.0, 1.0, generator))
         return _changed(batch, lambda x: x**exponent)
@@ -59,6 +60,13 @@ def augment_appearance(batch: TrainingBatch, probability: float, generator: Gene
     if kind == 3:
         sigma = uniform(0.7, 2.0, generator)
         return _changed(batch, lambda x: _blurred(x, sigma))
+    if kind == 6:
+        low = uniform(0, 0.1, generator)
+        high = torch.quantile(batch.phase0, 1 - uniform(0, 0.05, generator)).item()
+        return _changed(batch, lambda x: x.clamp(min(low, high - 0.2), high))
+    if kind == 7:
+        rise = torch.rand(6, generator=generator) + 0.15
+        return _changed(batch, lambda x: _curved(x, rise / rise.sum()))
     field = 1 + uniform(0.2, 0.7, generator) * _smooth_field(batch.phase0.shape[2:], generator)
     return _changed(batch, lambda x: x * field)
 
@@ -147,6 +155,14 @@ def _blurred(x: Tensor, sigma: float) -> Tensor:
     """Blur within the slices."""
     radius = math.ceil(3 * sigma)
     return smooth(smooth(x, 4, sigma, radius), 3, sigma, radius)
+
+
+def _curved(x: Tensor, rise: Tensor) -> Tensor:
+    """Map [0, 1] to [0, 1] by straight pieces of equal width that rise by `rise`."""
+    pieces = len(rise)
+    start = torch.cumsum(rise, 0) - rise
+    piece = (x * pieces).long().clamp(max=pieces - 1)
+    return start.to(x)[piece] + rise.to(x)[piece] * (x * pieces - piece)
 
 
 def _smooth_field(size: Sequence[int], generator: Generator) -> Tensor:

@@ -20,14 +20,14 @@ from .cache import CineSequence
 from .cine import CineSampler
 
 # Probability that an image is shown nearly as it was acquired; the others are shown at any angle.
-UPRIGHT = 0.6
+UPRIGHT = 0.5
 
 
 class FullImageSampler(CineSampler):
     """Draw batches of full images, padded as at deployment. `crop` is the size of the auxiliary task's images only."""
 
     ED_TO_ES = 0.89
-    OTHER_SCANNER = 0.15
+    OTHER_SCANNER = 0.35
 
     def _batchable(self, sequences: List[CineSequence], generator: Generator) -> List[CineSequence]:
         """Return the sequences of one image size, that of a sequence drawn at random."""
@@ -41,7 +41,7 @@ class FullImageSampler(CineSampler):
         upright = uniform(0, 1, generator) < UPRIGHT
         if not upright or uniform(0, 1, generator) < 0.75:
             angle = uniform(-0.3, 0.3, generator) if upright else uniform(-math.pi, math.pi, generator)
-            zoom = 0.12 if upright else 0.18
+            zoom = 0.2 if upright else 0.3
             height, width = frames.shape[2:]
             frames = deform(frames, (height, width), (6, 6), angle, math.exp(uniform(-zoom, zoom, generator)),
                             generator)
