@@ -169,7 +169,7 @@ def test_the_mean_of_models_lies_between_them_and_tells_of_both(small):
     for part in ("network", "rotation", "reconstruction"):
         a, b, mean = ((m.network if part == "network" else m.tasks[part]).state_dict() for m in (one, other, between))
         assert all(torch.allclose(mean[key], (a[key] + b[key]) / 2) for key in a)
-    assert between.card["stages"] == [{"stage": "mean", "of": [[0], [1]]}]
+    assert between.card["stages"] == [{"stage": "mean", "of": [[0], [1]], "shares": [0.5, 0.5]}]
     with pytest.raises(WeightsError, match="no mean"):
         mean_model([one, models.new_model()])
 

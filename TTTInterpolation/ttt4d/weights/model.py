@@ -52,8 +52,10 @@ def mean_model(models: Sequence[Model]) -> Model:
     first = models[0]
     if any(m.network.settings != first.network.settings or m.tasks.keys() != first.tasks.keys() for m in models):
         raise WeightsError("These weights are of different widths or tasks, which have no mean: give one of them.")
-    stages = [{"stage": "mean", "of": [model.card.get("stages", []) for model in models]}]
-    result = Model(copy.deepcopy(first.network), copy.deepcopy(first.tasks), {"stages": stages})
+    stages = [model.card.get("stages", []) for model in models]
+    distinct = [of for n, of in enumerate(stages) if of not in stages[:n]]
+    mean = {"stage": "mean", "of": distinct, "shares": [stages.count(of) / len(stages) for of in distinct]}
+    result = Model(copy.deepcopy(first.network), copy.deepcopy(first.tasks), {"stages": [mean]})
     states = [model.modules.state_dict() for model in models]
     result.modules.load_state_dict({key: torch.stack([state[key] for state in states]).mean(0) for key in states[0]})
     return result

@@ -41,7 +41,7 @@ class Agreement(AuxiliaryTask):
 
     smoothness = 0.2
     iterations = 2
-    learning_rate = 6e-4
+    learning_rate = 3e-4
     # Time of the held-out loss; it is reached from both phases, so 1 - time counts too.
     evidence = 0.35
 
