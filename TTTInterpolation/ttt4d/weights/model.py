@@ -45,7 +45,7 @@ class Model:
 def mean_model(models: Sequence[Model]) -> Model:
     """Average the weights of models of one kind, better than each where they come from one start (model soup).
 
-    Raises WeightsError where they are of different kinds. The card tells the stages of each.
+    Raises WeightsError where they are of different kinds. The card tells the stages of each, and its share.
     """
     if len(models) == 1:
         return models[0]
