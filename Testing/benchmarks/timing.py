@@ -17,18 +17,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import numpy as np
 import SimpleITK as sitk
 
 from ttt4d.evaluation.methods import TTT4D, Options, as_volumes, make_method
-from ttt4d.evaluation.protocol import PROTOCOLS, Pair, pair_of
+from ttt4d.evaluation.protocol import PROTOCOLS, Method, Pair, pair_of
 from ttt4d.images.datasets import open_data
 from ttt4d.images.resampling import to_sitk
 from ttt4d.settings import AdaptationSettings
 
 TIMES = tuple(n / 10 for n in range(1, 10))
+Run = Callable[[Pair], object]
+# A program that interpolates as `ttt4d interpolate` does: two files in, one out.
 SYN = """
 import sys
 import numpy as np
@@ -50,7 +52,14 @@ def main() -> int:
     args = parser.parse_args()
     data = open_data(args.data)
     pairs = [pair_of(case, PROTOCOLS[data.protocol]) for case in data.split("validation")[::3]]
-    seconds = seconds_of_processes(pairs) if args.processes else seconds_of_calls(pairs, args.device)
+    with tempfile.TemporaryDirectory() as folder:
+        runs = programs(pairs, Path(folder), args.device) if args.processes else methods(args.device)
+        seconds: Dict[str, List[float]] = {name: [] for name in runs}
+        for pair in [pairs[0], *pairs, *pairs]:
+            for name, run in runs.items():
+                began = time.perf_counter()
+                run(pair)
+                seconds[name].append(time.perf_counter() - began)
     syn = np.array(seconds["syn"][1:])
     for name, values in seconds.items():
         mine = np.array(values[1:])
@@ -59,37 +68,36 @@ def main() -> int:
     return 0
 
 
-def seconds_of_calls(pairs: List[Pair], device: str) -> Dict[str, List[float]]:
-    """Return what each method takes in this process for each pair, the first one once more before."""
+def methods(device: str) -> Dict[str, Run]:
+    """Return what interpolates a pair in this process, by name."""
     options = Options(device=device)
-    methods = {"syn": make_method("syn", options), "default": TTT4D(options, AdaptationSettings()),
-               "rotation, 50 iterations": TTT4D(options, AdaptationSettings(auxiliary="rotation", iterations=50))}
-    seconds: Dict[str, List[float]] = {name: [] for name in methods}
-    for pair in [pairs[0], *pairs, *pairs]:
-        for name, method in methods.items():
-            began = time.perf_counter()
-            list(method(pair.phase0, pair.phase1, TIMES, pair.spacing))
-            seconds[name].append(time.perf_counter() - began)
-    return seconds
+    found: Dict[str, Method] = {
+        "syn": make_method("syn", options), "default": TTT4D(options, AdaptationSettings()),
+        "rotation, 50 iterations": TTT4D(options, AdaptationSettings(auxiliary="rotation", iterations=50))}
+
+    def run_of(method: Method) -> Run:
+        return lambda pair: list(method(pair.phase0, pair.phase1, TIMES, pair.spacing))
+
+    return {name: run_of(method) for name, method in found.items()}
 
 
-def seconds_of_processes(pairs: List[Pair]) -> Dict[str, List[float]]:
-    """Return what each program takes for each pair, the first one once more before."""
-    seconds: Dict[str, List[float]] = {"syn": [], "ttt4d interpolate": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for pair in [pairs[0], *pairs, *pairs]:
-            inputs = [str(Path(folder) / name) for name in ("phase0.nrrd", "phase1.nrrd")]
-            for name, volume in zip(inputs, as_volumes(pair.phase0, pair.phase1, pair.spacing)):
-                sitk.WriteImage(to_sitk(volume), name)
-            syn, ours = (str(Path(folder) / name) for name in ("syn.nrrd", "frames.seq.nrrd"))
-            commands = {"syn": ["-c", SYN, *inputs, syn],
-                        "ttt4d interpolate": ["-m", "ttt4d", "interpolate", *inputs, "-o", ours, "--frames", "9",
-                                              "--device", "cpu"]}
-            for name, words in commands.items():
-                began = time.perf_counter()
-                subprocess.run([sys.executable, *words], check=True, capture_output=True)
-                seconds[name].append(time.perf_counter() - began)
-    return seconds
+def programs(pairs: List[Pair], folder: Path, device: str) -> Dict[str, Run]:
+    """Return what interpolates a pair in a process of its own, by name; the phases lie in a folder from now on."""
+
+    def phases(pair: Pair) -> List[str]:
+        return [str(folder / f"{pair.name}-{number}.nrrd") for number in (0, 1)]
+
+    for pair in pairs:
+        for name, volume in zip(phases(pair), as_volumes(pair.phase0, pair.phase1, pair.spacing)):
+            sitk.WriteImage(to_sitk(volume), name)
+
+    def python(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+    return {"syn": lambda pair: python("-c", SYN, *phases(pair), str(folder / "syn.nrrd")),
+            "ttt4d interpolate": lambda pair: python(
+                "-m", "ttt4d", "interpolate", *phases(pair), "-o", str(folder / "frames.seq.nrrd"),
+                "--frames", str(len(TIMES)), "--device", device)}
 
 
 if __name__ == "__main__":

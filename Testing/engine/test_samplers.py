@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from ttt4d.images.volume import Geometry
 from ttt4d.motion import warping
 from ttt4d.temporal.canvas import Canvas
-from ttt4d.training.batches import SLICES, mixed
+from ttt4d.training.batches import SLICES
 from ttt4d.training.cache import CineSequence
 from ttt4d.training.cine import CineSampler, draw_phases
 from ttt4d.training.full_images import FullImageSampler
 from ttt4d.training.hearts import beat, draw_heart, paint
+from ttt4d.training.loop import mixed
 from ttt4d.training.synthetic import SyntheticAnatomySampler
 
 

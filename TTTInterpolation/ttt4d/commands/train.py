@@ -174,27 +174,25 @@ def _trainer(args: argparse.Namespace, device: torch.device, checkpoint: Path) -
 
     from .. import weights
     from ..temporal import models
-    from ..training.batches import mixed
     from ..training.cache import load
     from ..training.cine import CineSampler
     from ..training.full_images import FullImageSampler
-    from ..training.loop import Draw, Trainer, TrainingSettings
+    from ..training.loop import Draw, Trainer, TrainingSettings, mixed
     from ..training.objectives import OBJECTIVES
     from ..training.synthetic import SyntheticAnatomySampler
     from ..weights.model import mean_model
 
     inputs: Dict[str, Any] = {"batch": args.batch, "crop": args.crop, "whole": args.whole,
                               "start": [weights.checksum(weights.locate(start)) for start in args.start]}
-    draw: Draw
-    if args.generated:
-        draw = SyntheticAnatomySampler(args.crop, args.batch).draw
-    else:
+    generated: Draw = SyntheticAnatomySampler(args.crop, args.batch).draw
+    draw = generated
+    if not args.generated:
         cache = _cache(args)
         sampler = FullImageSampler if args.whole else CineSampler
         draw = sampler(load(cache), args.crop, args.batch).draw
         inputs["data"] = weights.checksum(cache)
         if args.generated_part:
-            draw = mixed(draw, SyntheticAnatomySampler(args.crop, args.batch).draw, args.generated_part)
+            draw = mixed(draw, generated, args.generated_part)
             inputs["generated_part"] = args.generated_part
     torch.manual_seed(args.seed)
     model = mean_model([models.load(start) for start in args.start]) if args.start else models.new_model()

@@ -1,13 +1,13 @@
-"""What every sampler draws: two phases, a time, and the true frame at that time; and how two samplers take turns."""
+"""What every sampler draws: two phases, a time, and the true frame at that time."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Callable, Sequence, TypeVar
+from typing import Sequence
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..images.volume import Triple
 
@@ -57,12 +57,3 @@ class TrainingBatch:
         return dataclasses.replace(
             self, phase0=self.phase0.to(device), phase1=self.phase1.to(device), truth=self.truth.to(device),
             unit_truth=self.unit_truth.to(device), time=self.time.to(device), upright=self.upright.to(device))
-
-
-Drawn = TypeVar("Drawn")
-
-
-def mixed(usual: Callable[[Generator], Drawn], other: Callable[[Generator], Drawn],
-          part: float) -> Callable[[Generator], Drawn]:
-    """Return a sampler that draws a given part of its batches, at random, from another one."""
-    return lambda generator: (other if torch.rand((), generator=generator).item() < part else usual)(generator)

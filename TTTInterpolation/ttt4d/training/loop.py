@@ -37,6 +37,11 @@ Draw = Callable[[Generator], Batch]
 Objective = Callable[[Model, Any, Generator], Loss]
 
 
+def mixed(usual: Draw, other: Draw, part: float) -> Draw:
+    """Return a sampler that draws a given part of its batches, at random, from another one."""
+    return lambda generator: (other if torch.rand((), generator=generator).item() < part else usual)(generator)
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """What one training run does.
